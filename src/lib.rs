@@ -1,0 +1,3 @@
+//! tocsin: an event-sourced notification server on Postgres LISTEN/NOTIFY.
+
+pub mod postgres;

@@ -1,0 +1,2 @@
+//! Everything that knows it talks to Postgres: the private cluster, connections, migrations.
+
