@@ -1,0 +1,95 @@
+-- Writes what an event did into the projections, from the event alone: the same text serves the live write and a
+-- rebuild. Called row by row in the order of seq: a set-based upsert would meet one object twice and fail. Answers the
+-- data, so that a caller can use it in an assignment, which is cheaper than PERFORM.
+create or replace function tocsin.apply(stream text, seq bigint, kind text, object_id bigint, data jsonb, edited_at timestamptz)
+returns jsonb language plpgsql as $$
+begin
+    if kind = 'object.created' then -- the hot path of every write
+        insert into tocsin.objects (id, store, box_id, folder, attributes, flags, correlation_id, correlation_tag,
+                                    created_seq, created_at, seq, edited_at)
+        values (object_id, split_part(stream, '/', 1), split_part(stream, '/', 2),
+                coalesce(data ->> 'folder', 'root'), data -> 'attributes',
+                case when data ? 'flags' then tocsin.texts(data -> 'flags') else '{}' end,
+                data ->> 'correlationId', data ->> 'correlationTag', seq, edited_at, seq, edited_at);
+        return data;
+    end if;
+    case split_part(kind, '.', 1)
+    when 'object' then
+        perform tocsin.apply_object(seq, kind, object_id, data, edited_at);
+    when 'subscription' then
+        perform tocsin.apply_subscription(stream, seq, kind, data);
+    when 'channel' then
+        perform tocsin.apply_channel(kind, data, edited_at);
+    when 'box' then
+        delete from tocsin.objects
+        where store = split_part(apply.stream, '/', 1) and box_id = split_part(apply.stream, '/', 2);
+    else
+        perform tocsin.apply(stream, seq, 'object.created', object_id, data, edited_at);
+    end case;
+    return data;
+end
+$$;
+
+create or replace function tocsin.apply_object(seq bigint, kind text, object_id bigint, data jsonb, edited_at timestamptz)
+returns void language sql as $$
+    update tocsin.objects
+    set folder = coalesce(data ->> 'folder', 'root'),
+        attributes = data -> 'attributes',
+        flags = case when data ? 'flags' then tocsin.texts(data -> 'flags') else '{}' end,
+        seq = apply_object.seq,
+        edited_at = apply_object.edited_at,
+        gone = case kind when 'object.deleted' then 'deleted' when 'object.expired' then 'expired' end
+    where id = object_id
+$$;
+
+create or replace function tocsin.apply_subscription(stream text, seq bigint, kind text, data jsonb)
+returns void language plpgsql as $$
+begin
+    case kind
+    when 'subscription.created' then
+        insert into tocsin.subscriptions (
+            id, stream, channel_id, notify_url, callback_data, format, filter, client_correlator, expires_at,
+            created_seq, generation, start_seq, start_at, start_index, start_reset)
+        values (
+            data ->> 'id', stream, data ->> 'channel', data ->> 'notifyURL', data ->> 'callbackData',
+            data ->> 'format', nullif(data -> 'filter', 'null'), data ->> 'clientCorrelator',
+            (data ->> 'expiresAt')::timestamptz, seq, seq,
+            (data ->> 'from')::bigint + 1, (data ->> 'token')::timestamptz, 1, (data ->> 'reset')::boolean);
+    when 'subscription.updated' then -- lives longer
+        update tocsin.subscriptions
+        set expires_at = (data ->> 'expiresAt')::timestamptz
+        where id = data ->> 'id';
+    when 'subscription.repositioned' then -- lives longer, and starts again from a restartToken
+        update tocsin.subscriptions
+        set expires_at = (data ->> 'expiresAt')::timestamptz,
+            generation = seq,
+            start_seq = (data ->> 'from')::bigint + 1,
+            start_at = (data ->> 'token')::timestamptz,
+            start_index = (data ->> 'index')::bigint,
+            start_reset = (data ->> 'reset')::boolean
+        where id = data ->> 'id';
+    when 'subscription.deleted', 'subscription.expired' then
+        delete from tocsin.subscriptions where id = data ->> 'id';
+    else
+        raise exception 'unknown kind of event: %', kind using errcode = 'invalid_parameter_value';
+    end case;
+end
+$$;
+
+create or replace function tocsin.apply_channel(kind text, data jsonb, edited_at timestamptz)
+returns void language plpgsql as $$
+begin
+    case kind
+    when 'channel.created' then
+        insert into tocsin.channels (id, user_id, channel_type, max_notifications, client_correlator, application_tag, created_at)
+        values (data ->> 'id', data ->> 'user', data ->> 'type', (data ->> 'maxNotifications')::integer,
+                data ->> 'clientCorrelator', data ->> 'applicationTag', edited_at);
+    when 'channel.opened' then
+        null; -- tells the nodes which socket is the newest
+    when 'channel.deleted', 'channel.expired' then
+        delete from tocsin.channels where id = data ->> 'id';
+    else
+        raise exception 'unknown kind of event: %', kind using errcode = 'invalid_parameter_value';
+    end case;
+end
+$$;

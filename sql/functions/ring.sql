@@ -1,0 +1,61 @@
+-- The doorbell: wakes the nodes that sleep, and spares the NOTIFY when none does.
+--
+-- A NOTIFY costs every notifying transaction one database-wide lock until its WAL is flushed. So: a node that is
+-- about to wait holds one of 16 advisory keys exclusively; a writer tries all of them shared until one fails. None
+-- fails: all nodes are awake and read on, and none can fall asleep without seeing this row, because our shared locks
+-- stand in its way until we have committed. One fails: somebody sleeps, or waits to: ring.
+--
+-- tocsin.ring = 'off' spares a session the NOTIFY (PREPARE TRANSACTION refuses it); 'always' rings every time, for
+-- people who LISTEN with their own programs; anything else is 'auto'.
+--
+-- The class of the keys is 'tocs' in ASCII. Written out: a loop costs more than the locks.
+create or replace function tocsin.ring() returns trigger language plpgsql as $$
+declare
+    setting text := coalesce(current_setting('tocsin.ring', true), 'auto');
+begin
+    if setting = 'off'
+       or setting <> 'always'
+          and pg_try_advisory_xact_lock_shared(1953456499, 1) and pg_try_advisory_xact_lock_shared(1953456499, 2)
+          and pg_try_advisory_xact_lock_shared(1953456499, 3) and pg_try_advisory_xact_lock_shared(1953456499, 4)
+          and pg_try_advisory_xact_lock_shared(1953456499, 5) and pg_try_advisory_xact_lock_shared(1953456499, 6)
+          and pg_try_advisory_xact_lock_shared(1953456499, 7) and pg_try_advisory_xact_lock_shared(1953456499, 8)
+          and pg_try_advisory_xact_lock_shared(1953456499, 9) and pg_try_advisory_xact_lock_shared(1953456499, 10)
+          and pg_try_advisory_xact_lock_shared(1953456499, 11) and pg_try_advisory_xact_lock_shared(1953456499, 12)
+          and pg_try_advisory_xact_lock_shared(1953456499, 13) and pg_try_advisory_xact_lock_shared(1953456499, 14)
+          and pg_try_advisory_xact_lock_shared(1953456499, 15) and pg_try_advisory_xact_lock_shared(1953456499, 16)
+    then
+        return null;
+    end if;
+    -- A listener somewhere is stuck. A full queue would fail writers; a missed ring only costs the slow poll's second.
+    if pg_notification_queue_usage() > 0.5 then
+        return null;
+    end if;
+    perform pg_notify('tocsin', tocsin.ring_copy());
+    return null;
+end
+$$;
+
+-- What a ring carries: a copy of the event when the transaction has written just one and it is small, else nothing.
+-- It spares the common case a read of the log before delivery; it is never the truth. A payload of 8,000 bytes or
+-- more would fail the writer, so the limit stays well below.
+create or replace function tocsin.ring_copy() returns text language plpgsql as $$
+declare
+    e    tocsin.events;
+    copy text := '';
+    n    integer := 0;
+begin
+    for e in
+        select * from tocsin.events where xid = pg_current_xact_id() and created_at = now() limit 2
+    loop
+        n := n + 1;
+    end loop;
+    if n = 1 then
+        copy := json_build_object('stream', e.stream, 'seq', e.seq, 'kind', e.kind, 'object_id', e.object_id,
+                                  'edited_at', e.edited_at, 'data', e.data)::text;
+        if octet_length(copy) > 7500 then
+            copy := '';
+        end if;
+    end if;
+    return copy;
+end
+$$;
