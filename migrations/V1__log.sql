@@ -1,6 +1,12 @@
 -- The log: one append-only table of events, and where each stream of it stands.
 -- What is written into these tables, and in which order, is decided by the triggers in sql/triggers.
 
+-- Which version of the functions, views and triggers of sql/ is loaded.
+create table tocsin.replaceable (
+    one         boolean primary key default true constraint replaceable_one_row check (one),
+    fingerprint text    not null
+);
+
 -- Which cluster the transaction ids in the log belong to: they mean nothing in another one.
 create table tocsin.cluster (
     one               boolean primary key default true constraint cluster_one_row check (one),

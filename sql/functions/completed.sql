@@ -7,7 +7,10 @@ begin
     when 'object' then
         return tocsin.completed_object(e);
     when 'subscription' then
-        e.data := jsonb_build_object('from', e.seq, 'token', e.edited_at, 'index', 1, 'reset', false) || e.data;
+        if e.kind in ('subscription.created', 'subscription.repositioned') then
+            -- Unless it says otherwise, delivery begins right after this very event.
+            e.data := jsonb_build_object('from', e.seq, 'token', e.edited_at, 'index', 1, 'reset', false) || e.data;
+        end if;
     when 'channel' then
         if e.stream not like '$channel/%' then
             raise exception 'kind % belongs in the stream of a channel', e.kind using errcode = 'invalid_parameter_value';

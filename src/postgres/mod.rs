@@ -1,2 +1,101 @@
-//! Everything that knows it talks to Postgres: the private cluster, connections, migrations.
+//! Everything that knows how to reach Postgres: the pool, connections of one's own, migrations, the private cluster.
 
+pub mod fault;
+pub mod migrate;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
+use tracing::warn;
+
+use crate::base::{Error, Result};
+use crate::lifecycle::Attendant;
+
+/// A connection of the pool, for one request.
+pub type Pooled = deadpool_postgres::Object;
+
+/// Connections the pool opens at most.
+const POOL_CONNECTIONS_MAX: usize = 24;
+/// How long a request waits for one of them.
+const POOL_WAIT: Duration = Duration::from_secs(5);
+/// Notifications that may wait to be looked at. More are dropped: the ring has been heard.
+const NOTIFICATIONS_MAX: usize = 1024;
+
+/// One database.
+#[derive(Clone)]
+pub struct Database {
+    config: Config,
+    pool: Pool,
+}
+
+impl Database {
+    /// Reads the URL; nothing is connected yet.
+    pub fn new(url: &str) -> anyhow::Result<Self> {
+        let mut config = Config::from_str(url).context("the database URL cannot be read")?;
+        config.application_name("tocsin");
+        config.keepalives(true).keepalives_idle(Duration::from_secs(30)).connect_timeout(Duration::from_secs(10));
+        let manager = Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let pool = Pool::builder(manager)
+            .max_size(POOL_CONNECTIONS_MAX)
+            .wait_timeout(Some(POOL_WAIT))
+            .create_timeout(Some(POOL_WAIT))
+            .runtime(Runtime::Tokio1)
+            .build()?;
+        Ok(Database { config, pool })
+    }
+
+    /// A connection for a short while. [`Error::Busy`] when none can be had.
+    pub async fn get(&self) -> Result<Pooled> {
+        self.pool.get().await.map_err(|fault| Error::Busy(format!("no database connection: {fault}")))
+    }
+
+    /// A connection of one's own, outside the pool, with keepalives on the server's side too and no time limits.
+    pub async fn connect(&self, name: &str) -> anyhow::Result<Connection> {
+        let mut config = self.config.clone();
+        config.application_name(format!("tocsin {name}"));
+        let (client, mut driver) = config.connect(NoTls).await?;
+        let (heard, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
+        let name = name.to_owned();
+        let attendant = Attendant::spawn(async move {
+            let mut messages = futures_util::stream::poll_fn(|cx| driver.poll_message(cx));
+            while let Some(message) = messages.next().await {
+                match message {
+                    Ok(AsyncMessage::Notification(notification)) => {
+                        let _ = heard.try_send(notification);
+                    }
+                    Ok(AsyncMessage::Notice(notice)) => warn!("{name}: {notice}"),
+                    Ok(_) => {}
+                    Err(fault) => {
+                        warn!("{name}: connection lost: {fault}");
+                        break;
+                    }
+                }
+            }
+        });
+        client
+            .batch_execute(
+                "set lock_timeout = 0; set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
+                 set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3",
+            )
+            .await?;
+        if client.query_one("select current_setting('server_version_num')::int >= 140000", &[]).await?.get(0) {
+            client.batch_execute("set idle_session_timeout = 0").await?;
+        }
+        Ok(Connection { client, notifications, attendant })
+    }
+}
+
+/// A connection outside the pool; closed when dropped.
+pub struct Connection {
+    /// For statements.
+    pub client: Client,
+    /// What arrives by NOTIFY; `None` when the connection is lost.
+    pub notifications: mpsc::Receiver<Notification>,
+    /// Drives the connection; dropping it closes the connection.
+    pub attendant: Attendant,
+}

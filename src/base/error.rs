@@ -1,0 +1,67 @@
+//! What can go wrong, in the words of the domain. `http::fault` turns it into a status and an OMA `requestError`.
+
+use thiserror::Error;
+
+/// A result whose error a client can be told.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong. The text of [`Error::Internal`] is for the log only; all others are told to the client.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A part of the message has a value that cannot be used (SVC0002).
+    #[error("invalid input value for message part {part}")]
+    Invalid {
+        /// The field, query parameter or path variable.
+        part: String,
+    },
+    /// A part of the message is outside its enumeration (SVC0003).
+    #[error("invalid input value for message part {part}, valid values are {valid}")]
+    InvalidChoice {
+        /// The field.
+        part: String,
+        /// The valid values, comma-separated.
+        valid: String,
+    },
+    /// There is no such resource (SVC0004).
+    #[error("no such {what}")]
+    NotFound {
+        /// The kind of resource, as in the `rel` of a link.
+        what: &'static str,
+    },
+    /// The channelType is known but not offered (POL1023).
+    #[error("notification channel type {asked} is not supported")]
+    UnsupportedChannelType {
+        /// The type asked for.
+        asked: String,
+    },
+    /// A feature of the specification that this server does not offer (POL2006).
+    #[error("requested feature {feature} is not available")]
+    Unavailable {
+        /// The feature.
+        feature: String,
+    },
+    /// A rule or limit of this server forbids it (POL0001).
+    #[error("{rule}")]
+    Policy {
+        /// The rule, for a person.
+        rule: String,
+    },
+    /// The database cannot be reached or is too busy: try again later (SVC2001).
+    #[error("busy: {0}")]
+    Busy(String),
+    /// A fault of ours (SVC0001); what it was goes to the log, not to the client.
+    #[error("internal error: {0}")]
+    Internal(#[source] anyhow::Error),
+}
+
+impl Error {
+    /// [`Error::Invalid`] for a message part.
+    pub fn invalid(part: impl Into<String>) -> Self {
+        Error::Invalid { part: part.into() }
+    }
+
+    /// [`Error::Internal`] for a fault that should not happen.
+    pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
+        Error::Internal(cause.into())
+    }
+}

@@ -1,0 +1,158 @@
+//! Identifiers, parsed at the edge: inside, a wrong one has no type.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Error, Result};
+
+/// Longest accepted id, in characters (the log's own limit, see `tocsin.check_stream_name`).
+pub const ID_CHARS_MAX: usize = 255;
+
+/// An id that came in a URL: not empty, no slash, no control character, at most [`ID_CHARS_MAX`] characters.
+fn check_id(part: &str, id: &str) -> Result<()> {
+    let fine = !id.is_empty() && id.chars().count() <= ID_CHARS_MAX && !id.chars().any(|c| c == '/' || c.is_control());
+    if fine { Ok(()) } else { Err(Error::invalid(part)) }
+}
+
+/// The user of a channel: `{userId}` of the Notification Channel API.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UserId(String);
+
+impl UserId {
+    /// Accepts a decoded path segment; [`Error::Invalid`] names `userId`.
+    pub fn parse(id: &str) -> Result<Self> {
+        check_id("userId", id)?;
+        Ok(UserId(id.to_owned()))
+    }
+
+    /// The decoded id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A box: `{storeName}/{boxId}` of the NMS API. It is a stream of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BoxName {
+    stream: Stream,
+    slash: usize,
+}
+
+impl BoxName {
+    /// Accepts decoded path segments; [`Error::Invalid`] names `storeName` or `boxId`.
+    pub fn parse(store: &str, box_id: &str) -> Result<Self> {
+        check_id("storeName", store)?;
+        check_id("boxId", box_id)?;
+        if store.starts_with('$') {
+            return Err(Error::invalid("storeName")); // such streams are not boxes
+        }
+        Ok(BoxName { stream: Stream(format!("{store}/{box_id}").into()), slash: store.len() })
+    }
+
+    /// The box that a stream is, if it is one.
+    pub fn of(stream: &Stream) -> Option<Self> {
+        let slash = stream.0.find('/')?;
+        (!stream.0.starts_with('$')).then(|| BoxName { stream: stream.clone(), slash })
+    }
+
+    /// The stream of the log that the box is.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// `{storeName}`.
+    pub fn store(&self) -> &str {
+        &self.stream.0[..self.slash]
+    }
+
+    /// `{boxId}`.
+    pub fn box_id(&self) -> &str {
+        &self.stream.0[self.slash + 1..]
+    }
+}
+
+/// The name of a stream of the log: `store/boxId`, or `$aggregate/id` for those that are not boxes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Stream(Arc<str>);
+
+impl Stream {
+    /// A name that comes from the log.
+    pub fn from_log(name: &str) -> Self {
+        Stream(name.into())
+    }
+
+    /// The stream of a channel's own events.
+    pub fn of_channel(channel: &ChannelId) -> Self {
+        Stream(format!("$channel/{channel}").into())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! opaque_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// A new one: 32 hexadecimal digits that rise with time.
+            pub fn random() -> Self {
+                $name(uuid::Uuid::now_v7().simple().to_string().into())
+            }
+
+            /// One from a URL or from the log. Any text may stand for an id that does not exist.
+            pub fn from_text(text: &str) -> Self {
+                $name(text.into())
+            }
+
+            /// The id as it stands in URLs.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+opaque_id! {
+    /// `{channelId}`. Not a secret: the channelURL and the callbackURL carry one beside it.
+    ChannelId
+}
+opaque_id! {
+    /// `{subscriptionId}`.
+    SubscriptionId
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_is_a_stream_and_back() {
+        let name = BoxName::parse("default", "tel:+19585550100").unwrap();
+        assert_eq!(name.stream().as_str(), "default/tel:+19585550100");
+        let back = BoxName::of(name.stream()).unwrap();
+        assert_eq!((back.store(), back.box_id()), ("default", "tel:+19585550100"));
+        assert_eq!(BoxName::of(&Stream::of_channel(&ChannelId::random())), None);
+    }
+
+    #[test]
+    fn ids_that_would_break_urls_or_the_log_are_refused() {
+        for bad in ["", "a/b", "a\0b", "a\nb", &"x".repeat(256)] {
+            assert!(UserId::parse(bad).is_err(), "{bad:?}");
+            assert!(BoxName::parse("default", bad).is_err(), "{bad:?}");
+            assert!(BoxName::parse(bad, "box").is_err(), "{bad:?}");
+        }
+        assert!(BoxName::parse("$channel", "x").is_err());
+        assert!(UserId::parse(&"é".repeat(255)).is_ok());
+    }
+}

@@ -1,0 +1,235 @@
+//! Typed settings, and the only reader of the environment. A flag wins over its environment variable, which wins
+//! over the TOML file, which wins over the default.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+/// The flags of `tocsin serve`; each is also an environment variable and a key of the file.
+#[derive(Debug, Default, Args)]
+pub struct ServeArgs {
+    /// Address to listen on; port 0 takes any free port [default: 127.0.0.1:8080]
+    #[arg(long, env = "TOCSIN_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    #[command(flatten)]
+    /// Which database.
+    pub database: DatabaseArgs,
+    /// What {serverRoot} is in every URL the server emits [default: http:// and the address it listens on]
+    #[arg(long, env = "TOCSIN_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Who may use the server; `none` (everybody) only on a loopback address [default: none]
+    #[arg(long, env = "TOCSIN_AUTH", value_name = "HOW")]
+    pub auth: Option<Auth>,
+}
+
+/// The flags that say which database is meant.
+#[derive(Debug, Default, Args)]
+pub struct DatabaseArgs {
+    /// URL of the Postgres database; without it the server runs a private one in --data-dir
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Directory of the private Postgres [default: ./tocsin-data]
+    #[arg(long, env = "TOCSIN_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// TOML file with settings; the keys are the names of the flags, with underscores
+    #[arg(long, env = "TOCSIN_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// How callers are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// Not at all: whoever reaches the socket may do everything. Loopback only.
+    None,
+}
+
+/// The TOML file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    database_url: Option<String>,
+    data_dir: Option<PathBuf>,
+    public_url: Option<String>,
+    auth: Option<Auth>,
+    #[serde(default)]
+    limits: Limits,
+}
+
+/// Where the log is kept.
+#[derive(Debug, Clone)]
+pub enum DatabaseChoice {
+    /// A database somebody else runs.
+    Url(String),
+    /// A private cluster in this directory.
+    Embedded(PathBuf),
+}
+
+/// What `tocsin serve` runs with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Where the log is.
+    pub database: DatabaseChoice,
+    /// `{serverRoot}` with its scheme, without a trailing slash; `None`: the address listened on.
+    pub public_url: Option<String>,
+    /// Policy.
+    pub limits: Limits,
+}
+
+/// Policy: defaults and caps, each with its unit in its name. Section `[limits]` of the file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Lifetime of a channel whose client asked for none.
+    pub channel_lifetime_seconds_default: u32,
+    /// Longest lifetime granted.
+    pub channel_lifetime_seconds_max: u32,
+    /// Lists in one notificationList when the client set no maxNotifications.
+    pub notifications_default: u32,
+    /// Largest maxNotifications granted.
+    pub notifications_max: u32,
+    /// Duration of a subscription whose client asked for none.
+    pub subscription_seconds_default: u32,
+    /// Longest duration granted.
+    pub subscription_seconds_max: u32,
+    /// Subscriptions on one channel.
+    pub subscriptions_per_channel_max: u32,
+    /// Channels of one user.
+    pub channels_per_user_max: u32,
+    /// Size of a request body.
+    pub body_bytes_max: usize,
+    /// Events waiting for a slow client before they are dropped, to be read from the log again.
+    pub queue_events_max: usize,
+    /// A client that does not take a frame, or answer a Ping, for so long is disconnected.
+    pub socket_stall_seconds: u64,
+    /// An idle socket is pinged this often.
+    pub socket_ping_seconds: u64,
+    /// Months of partitions attached ahead of now.
+    pub partitions_months_ahead: i32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            channel_lifetime_seconds_default: 3600,
+            channel_lifetime_seconds_max: 7 * 86400,
+            notifications_default: 100,
+            notifications_max: 1000,
+            subscription_seconds_default: 86400,
+            subscription_seconds_max: 30 * 86400,
+            subscriptions_per_channel_max: 1000,
+            channels_per_user_max: 1000,
+            body_bytes_max: 1 << 20,
+            queue_events_max: 256,
+            socket_stall_seconds: 60,
+            socket_ping_seconds: 30,
+            partitions_months_ahead: 3,
+        }
+    }
+}
+
+impl Config {
+    /// Puts flags, environment and file together; all that is wrong is told at once.
+    pub fn resolve(args: ServeArgs) -> anyhow::Result<Config> {
+        let file = read_file(args.database.config.as_deref())?;
+        let mut faults = Vec::new();
+        let listen = args.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let Auth::None = args.auth.or(file.auth).unwrap_or(Auth::None);
+        if !listen.ip().is_loopback() {
+            faults.push(format!(
+                "refusing to listen on {listen} with --auth none, which lets everybody do everything: \
+                 listen on 127.0.0.1 or [::1]"
+            ));
+        }
+        let public_url = args.public_url.or(file.public_url).map(|url| url.trim_end_matches('/').to_owned());
+        if let Some(url) = &public_url
+            && let Err(fault) = check_public_url(url)
+        {
+            faults.push(format!("--public-url {url}: {fault}"));
+        }
+        if !faults.is_empty() {
+            bail!("{}", faults.join("\n"));
+        }
+        let database = choose_database(args.database.database_url, args.database.data_dir, file.database_url, file.data_dir);
+        Ok(Config { listen, database, public_url, limits: file.limits })
+    }
+
+    /// How long a client may stall a socket.
+    pub fn socket_stall(&self) -> Duration {
+        Duration::from_secs(self.limits.socket_stall_seconds)
+    }
+}
+
+impl DatabaseArgs {
+    /// Which database is meant, for the commands that do not serve.
+    pub fn resolve(self) -> anyhow::Result<DatabaseChoice> {
+        let file = read_file(self.config.as_deref())?;
+        Ok(choose_database(self.database_url, self.data_dir, file.database_url, file.data_dir))
+    }
+}
+
+fn choose_database(url: Option<String>, dir: Option<PathBuf>, file_url: Option<String>, file_dir: Option<PathBuf>) -> DatabaseChoice {
+    // A data directory named closer by wins over a URL named further away.
+    match (url, dir) {
+        (Some(url), _) => DatabaseChoice::Url(url),
+        (None, Some(dir)) => DatabaseChoice::Embedded(dir),
+        (None, None) => match file_url {
+            Some(url) => DatabaseChoice::Url(url),
+            None => DatabaseChoice::Embedded(file_dir.unwrap_or_else(|| PathBuf::from("./tocsin-data"))),
+        },
+    }
+}
+
+fn read_file(path: Option<&Path>) -> anyhow::Result<File> {
+    let Some(path) = path else { return Ok(File::default()) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("in {}", path.display()))
+}
+
+fn check_public_url(url: &str) -> Result<(), String> {
+    let parsed = url::Url::parse(url).map_err(|e| e.to_string())?;
+    match parsed.scheme() {
+        "http" | "https" if parsed.query().is_none() && parsed.fragment().is_none() => Ok(()),
+        _ => Err("it must be http:// or https://, without query or fragment".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_authentication_only_loopback() {
+        let args = ServeArgs { listen: Some("0.0.0.0:80".parse().unwrap()), ..Default::default() };
+        assert!(Config::resolve(args).unwrap_err().to_string().contains("--auth none"));
+        let args = ServeArgs { listen: Some("[::1]:0".parse().unwrap()), ..Default::default() };
+        assert!(Config::resolve(args).is_ok());
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let args = ServeArgs {
+            listen: Some("0.0.0.0:80".parse().unwrap()),
+            public_url: Some("ftp://x".into()),
+            ..Default::default()
+        };
+        let text = Config::resolve(args).unwrap_err().to_string();
+        assert!(text.contains("0.0.0.0") && text.contains("ftp://x"), "{text}");
+    }
+
+    #[test]
+    fn unknown_keys_of_the_file_are_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "listen = '127.0.0.1:1'\nlisten_adress = 'x'\n").unwrap();
+        let database = DatabaseArgs { config: Some(file.path().into()), ..Default::default() };
+        let fault = Config::resolve(ServeArgs { database, ..Default::default() }).unwrap_err();
+        assert!(format!("{fault:#}").contains("listen_adress"), "{fault:#}");
+    }
+}

@@ -1,0 +1,183 @@
+//! What an event is.
+
+use std::sync::OnceLock;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::base::ids::{ChannelId, Stream, SubscriptionId};
+
+/// A moment of a stream, as clients see it: the restartToken, RFC 3339 with microseconds in UTC.
+pub fn token(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// One entry of the log.
+#[derive(Debug)]
+pub struct Event {
+    /// The stream it belongs to.
+    pub stream: Stream,
+    /// Its place there: 1, 2, 3...
+    pub seq: i64,
+    /// What happened.
+    pub kind: Kind,
+    /// The object it happened to.
+    pub object_id: Option<i64>,
+    /// When, strictly increasing within the stream.
+    pub edited_at: DateTime<Utc>,
+    data: Box<RawValue>,
+    state: OnceLock<ObjectState>,
+    body: OnceLock<Option<String>>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// An object was created; also what an application wrote under a kind of its own.
+    ObjectCreated,
+    /// Flags, folder or attributes changed.
+    ObjectChanged,
+    /// Deleted by a user.
+    ObjectDeleted,
+    /// Removed by policy.
+    ObjectExpired,
+    /// The box's whole content was replaced.
+    BoxReset,
+    /// A subscription began to listen here.
+    SubscriptionCreated,
+    /// It will live longer.
+    SubscriptionUpdated,
+    /// It starts again from a restartToken.
+    SubscriptionRepositioned,
+    /// It ended, by its client or its time.
+    SubscriptionEnded,
+    /// A channel was created.
+    ChannelCreated,
+    /// A socket was opened for a channel: it supersedes all older ones.
+    ChannelOpened,
+    /// A channel was deleted by its client.
+    ChannelDeleted,
+    /// A channel outlived its lifetime.
+    ChannelExpired,
+}
+
+impl Kind {
+    /// From the `kind` column. Kinds that are not ours are objects that applications made.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "object.changed" => Kind::ObjectChanged,
+            "object.deleted" => Kind::ObjectDeleted,
+            "object.expired" => Kind::ObjectExpired,
+            "box.reset" => Kind::BoxReset,
+            "subscription.created" => Kind::SubscriptionCreated,
+            "subscription.updated" => Kind::SubscriptionUpdated,
+            "subscription.repositioned" => Kind::SubscriptionRepositioned,
+            "subscription.deleted" | "subscription.expired" => Kind::SubscriptionEnded,
+            "channel.created" => Kind::ChannelCreated,
+            "channel.opened" => Kind::ChannelOpened,
+            "channel.deleted" => Kind::ChannelDeleted,
+            "channel.expired" => Kind::ChannelExpired,
+            _ => Kind::ObjectCreated,
+        }
+    }
+
+    /// Whether subscriptions of the box are told of it.
+    pub fn is_notified(&self) -> bool {
+        matches!(
+            self,
+            Kind::ObjectCreated | Kind::ObjectChanged | Kind::ObjectDeleted | Kind::ObjectExpired | Kind::BoxReset
+        )
+    }
+
+    /// Whether it tells of a subscription rather than of the box's content.
+    pub fn is_of_subscription(&self) -> bool {
+        matches!(
+            self,
+            Kind::SubscriptionCreated | Kind::SubscriptionUpdated | Kind::SubscriptionRepositioned | Kind::SubscriptionEnded
+        )
+    }
+}
+
+/// An object after the event (before it, for a deletion): what a filter looks at.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ObjectState {
+    /// Name to value or array of values.
+    pub attributes: Map<String, Value>,
+    /// Compared without case.
+    pub flags: Vec<String>,
+    /// `None`: the root folder.
+    pub folder: Option<String>,
+    /// The client's or another transport's id.
+    pub correlation_id: Option<String>,
+    /// A weaker, probabilistic id.
+    pub correlation_tag: Option<String>,
+}
+
+/// What an event of a subscription says.
+#[derive(Debug, Deserialize)]
+pub struct SubscriptionRef {
+    id: String,
+    channel: String,
+}
+
+impl SubscriptionRef {
+    /// The subscription.
+    pub fn id(&self) -> SubscriptionId {
+        SubscriptionId::from_text(&self.id)
+    }
+
+    /// The channel it delivers to.
+    pub fn channel(&self) -> ChannelId {
+        ChannelId::from_text(&self.channel)
+    }
+}
+
+/// What a `channel.opened` event says.
+#[derive(Debug, Deserialize)]
+pub struct Opened {
+    /// The connection that is the channel's from now on.
+    pub connection: String,
+}
+
+impl Event {
+    /// Puts an event together from its columns.
+    pub fn new(
+        stream: Stream,
+        seq: i64,
+        kind: Kind,
+        object_id: Option<i64>,
+        edited_at: DateTime<Utc>,
+        data: Box<RawValue>,
+    ) -> Self {
+        Event { stream, seq, kind, object_id, edited_at, data, state: OnceLock::new(), body: OnceLock::new() }
+    }
+
+    /// The restartToken right after this event.
+    pub fn token(&self) -> String {
+        token(self.edited_at)
+    }
+
+    /// The object's state, parsed once however many ask. Data that cannot be understood is an empty object: an event
+    /// that is in the log must never stop delivery.
+    pub fn state(&self) -> &ObjectState {
+        self.state.get_or_init(|| serde_json::from_str(self.data.get()).unwrap_or_default())
+    }
+
+    /// What an event of a subscription is about.
+    pub fn subscription(&self) -> Option<SubscriptionRef> {
+        serde_json::from_str(self.data.get()).ok()
+    }
+
+    /// What a `channel.opened` says.
+    pub fn opened(&self) -> Option<Opened> {
+        serde_json::from_str(self.data.get()).ok()
+    }
+
+    /// The event's notification body, made once by whoever asks first and shared by all.
+    pub fn body(&self, make: impl FnOnce(&Event) -> Option<String>) -> Option<&str> {
+        self.body.get_or_init(|| make(self)).as_deref()
+    }
+}

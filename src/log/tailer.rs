@@ -1,0 +1,289 @@
+//! The task that follows the log: woken by the doorbell or by the slow poll, it reads what became visible since its
+//! last snapshot and hands it on.
+//!
+//! Tailing by snapshot difference returns every committed row exactly once and never waits for a transaction that has
+//! not committed: neither `id > last` (which misses late commits) nor `xid < xmin` (which stalls behind them) does.
+//! Its one weakness is that transaction ids are used again after a crash of Postgres: so a snapshot never outlives the
+//! connection it was taken on. On every new connection a fresh one is taken first, and then everybody is told to
+//! [`Sink::resync`]: to bring themselves up to date by seq. The truth is the seq; the tail only says where to look.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::Utc;
+use futures_util::StreamExt;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio_postgres::{Client, Statement};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::doorbell::{Ears, Keys};
+use super::event::Event;
+use super::rows::{self, Snapshot};
+use crate::base::backoff::Backoff;
+use crate::lifecycle::Attendant;
+use crate::postgres::Database;
+
+/// The slow poll: how late an event can be when its ring was lost.
+const SLOW_POLL: Duration = Duration::from_secs(1);
+/// The poll when no ring can be heard at all.
+const FAST_POLL: Duration = Duration::from_millis(50);
+/// How long our own ring may take to come back.
+const PROBE_PATIENCE: Duration = Duration::from_secs(3);
+/// Events handed on at once.
+const CHUNK_EVENTS_MAX: usize = 512;
+/// No statement of the tail takes so long; one that does has a dead connection under it.
+const STALL: Duration = Duration::from_secs(60);
+
+/// Rings within [`BUSY_WINDOW`] that make the node stay awake instead of being rung for each transaction.
+const BUSY_RINGS: u32 = 20;
+/// See [`BUSY_RINGS`].
+const BUSY_WINDOW: Duration = Duration::from_millis(20);
+/// Pause between two reads while awake: short, for latency; not zero, so that a read returns more than one event and
+/// the writers have the processor.
+const AWAKE_PAUSE: Duration = Duration::from_millis(1);
+/// Reads in a row that find nothing before the node goes to sleep.
+const AWAKE_IDLE_READS: u32 = 3;
+
+/// Who wants the events.
+pub trait Sink: Send + Sync + 'static {
+    /// Events as they became visible: within a stream in the order of seq.
+    fn events(&self, batch: Vec<Event>);
+    /// A copy of an event that a ring brought, ahead of the log read that will bring it again.
+    fn copy(&self, event: Event);
+    /// The tail starts afresh: whatever was missed must be read from the log, by seq.
+    fn resync(&self);
+}
+
+/// How the node hears of new events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Mode {
+    /// Not connected.
+    Lost = 0,
+    /// Waits to be rung.
+    Asleep = 1,
+    /// Reads on and on, since events keep coming.
+    Awake = 2,
+    /// Polls quickly: notifications do not arrive, or all slots are taken.
+    Polling = 3,
+}
+
+/// What can be seen of the tailer from outside.
+#[derive(Debug, Default)]
+pub struct Status {
+    mode: AtomicU8,
+    read_at_ms: AtomicI64,
+    events: AtomicU64,
+}
+
+impl Status {
+    /// How the node hears of new events.
+    pub fn mode(&self) -> Mode {
+        match self.mode.load(Ordering::Relaxed) {
+            1 => Mode::Asleep,
+            2 => Mode::Awake,
+            3 => Mode::Polling,
+            _ => Mode::Lost,
+        }
+    }
+
+    /// How long ago the log was last read.
+    pub fn age(&self) -> Duration {
+        let age = Utc::now().timestamp_millis() - self.read_at_ms.load(Ordering::Relaxed);
+        Duration::from_millis(u64::try_from(age).unwrap_or(0))
+    }
+
+    /// Events tailed since the start.
+    pub fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self, mode: Mode) {
+        self.mode.store(mode as u8, Ordering::Relaxed);
+    }
+}
+
+/// Follows the log until `stop`. Whatever happens to the connections, it connects again.
+pub async fn run<S: Sink>(database: Database, sink: Arc<S>, status: Arc<Status>, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+    loop {
+        let began = Instant::now();
+        let outcome = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            outcome = follow(&database, &*sink, &status) => outcome,
+        };
+        status.enter(Mode::Lost);
+        let Err(fault) = outcome;
+        if began.elapsed() > Duration::from_secs(10) {
+            backoff.reset();
+        }
+        let pause = backoff.next();
+        warn!("the tail is lost: {fault:#}; again in {pause:?}");
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+/// What never returns but by an error.
+type Forever = Result<std::convert::Infallible, anyhow::Error>;
+
+async fn follow<S: Sink>(database: &Database, sink: &S, status: &Status) -> Forever {
+    let (mut tail, mut ears) = Tail::open(database, sink, status).await?;
+    sink.resync();
+    let hears = ears.probe(database, PROBE_PATIENCE).await?;
+    let keys = if hears { Keys::take_slot(database).await? } else { None };
+    match keys {
+        Some(keys) => wait_for_rings(&mut tail, &mut ears, keys).await,
+        None => {
+            let why = if hears { "all 16 doorbell slots are taken" } else { "our own NOTIFY did not come back: is a transaction pooler in the way?" };
+            warn!("{why}; reading the log every {FAST_POLL:?} instead of waiting for rings");
+            status.enter(Mode::Polling);
+            loop {
+                tail.read().await?;
+                sleep(FAST_POLL).await;
+            }
+        }
+    }
+}
+
+/// Sleeps and wakes, for as long as both connections live.
+async fn wait_for_rings<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, mut keys: Keys) -> Forever {
+    let mut slow_poll = interval(SLOW_POLL);
+    slow_poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        fall_asleep(tail, ears, &keys, &mut slow_poll).await?;
+        tail.status.enter(Mode::Asleep);
+        let mut rings = Rings::default();
+        loop {
+            tokio::select! {
+                rung = ears.rung() => {
+                    tail.heard(rung).await?;
+                    if rings.too_many() {
+                        break;
+                    }
+                }
+                _ = slow_poll.tick() => tail.read().await.map(drop)?,
+                () = keys.lost() => anyhow::bail!("the connection that holds the doorbell's key is lost"),
+            }
+        }
+        keys.give_back().await?;
+        tail.status.enter(Mode::Awake);
+        stay_awake(tail).await?;
+    }
+}
+
+/// Waits for the key, the bell and the slow poll together; reads once more when the key is there.
+async fn fall_asleep<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, keys: &Keys, slow_poll: &mut tokio::time::Interval) -> anyhow::Result<()> {
+    let mut granted = std::pin::pin!(keys.granted());
+    loop {
+        tokio::select! {
+            granted = &mut granted => {
+                granted?;
+                tail.read().await?;
+                return Ok(());
+            }
+            rung = ears.rung() => tail.heard(rung).await?,
+            _ = slow_poll.tick() => tail.read().await.map(drop)?,
+        }
+    }
+}
+
+/// Reads on until nothing comes any more.
+async fn stay_awake<S: Sink>(tail: &mut Tail<'_, S>) -> anyhow::Result<()> {
+    let mut idle = 0;
+    while idle < AWAKE_IDLE_READS {
+        sleep(AWAKE_PAUSE).await;
+        idle = if tail.read().await? == 0 { idle + 1 } else { 0 };
+    }
+    Ok(())
+}
+
+/// Counts rings, to tell a busy log from a quiet one.
+#[derive(Default)]
+struct Rings {
+    since: Option<Instant>,
+    count: u32,
+}
+
+impl Rings {
+    /// One more ring; whether there are so many that being rung costs more than reading on.
+    fn too_many(&mut self) -> bool {
+        let now = Instant::now();
+        match self.since {
+            Some(since) if now - since < BUSY_WINDOW => self.count += 1,
+            _ => (self.since, self.count) = (Some(now), 1),
+        }
+        self.count >= BUSY_RINGS
+    }
+}
+
+/// The connection that reads, and where it stands.
+struct Tail<'a, S> {
+    client: Client,
+    statement: Statement,
+    snapshot: Snapshot,
+    sink: &'a S,
+    status: &'a Status,
+    _attendant: Attendant,
+}
+
+impl<'a, S: Sink> Tail<'a, S> {
+    async fn open(database: &Database, sink: &'a S, status: &'a Status) -> anyhow::Result<(Self, Ears)> {
+        let connection = database.connect("tail").await?;
+        let client = connection.client;
+        if client.query_one("select pg_is_in_recovery()", &[]).await?.get(0) {
+            anyhow::bail!("the database is a standby (in recovery): its log cannot be followed, tocsin needs the primary");
+        }
+        client
+            .batch_execute(
+                // A partition that was not analysed yet would be scanned whole, and a custom plan made for each read.
+                "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; listen tocsin",
+            )
+            .await?;
+        let statement = rows::prepare_tail(&client).await?;
+        let snapshot = Snapshot::take(&client).await?;
+        info!("following the log");
+        let tail = Tail { client, statement, snapshot, sink, status, _attendant: connection.attendant };
+        Ok((tail, Ears(connection.notifications)))
+    }
+
+    /// After a ring: hands on the copies it brought, then reads the log.
+    async fn heard(&mut self, rung: Option<Vec<Event>>) -> anyhow::Result<()> {
+        let Some(copies) = rung else { anyhow::bail!("the connection that listens is lost") };
+        for copy in copies {
+            self.sink.copy(copy);
+        }
+        self.read().await.map(drop)
+    }
+
+    /// Hands on what became visible since the last read; answers how many events that were.
+    async fn read(&mut self) -> anyhow::Result<usize> {
+        let rows = rows::read_since(&self.client, &self.statement, &self.snapshot).await?;
+        let mut rows = std::pin::pin!(rows);
+        let (mut batch, mut count, mut next) = (Vec::new(), 0, None);
+        while let Some(row) = timeout(STALL, rows.next()).await? {
+            let row = row?;
+            if next.is_none() {
+                next = Some(row.snapshot()?);
+            }
+            let Some(event) = row.event() else { continue };
+            batch.push(event);
+            count += 1;
+            if batch.len() == CHUNK_EVENTS_MAX {
+                self.sink.events(std::mem::take(&mut batch));
+                tokio::task::yield_now().await;
+            }
+        }
+        if !batch.is_empty() {
+            self.sink.events(batch);
+        }
+        self.snapshot = next.ok_or_else(|| anyhow::anyhow!("the tail returned no snapshot"))?;
+        self.status.read_at_ms.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
+        self.status.events.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}

@@ -1,0 +1,28 @@
+//! From SQLSTATE to the domain's errors, in one place.
+
+use tokio_postgres::error::SqlState;
+
+use crate::base::Error;
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(fault: tokio_postgres::Error) -> Self {
+        let Some(db) = fault.as_db_error() else {
+            // Not an answer of the server: the connection broke, or never was.
+            return Error::Busy(format!("database: {fault}"));
+        };
+        let code = db.code();
+        if *code == SqlState::UNTRANSLATABLE_CHARACTER || *code == SqlState::CHARACTER_NOT_IN_REPERTOIRE {
+            return Error::invalid("Request-Body"); // a NUL, which no text in Postgres can hold
+        }
+        match &code.code()[..2] {
+            // Connection, resources, an operator's intervention, a transaction that lost a race: all pass.
+            "08" | "53" | "57" | "40" | "55" => Error::Busy(format!("database: {db}")),
+            _ => Error::internal(fault),
+        }
+    }
+}
+
+/// Whether a transaction should be tried again: it lost against another one (40001, 40P01).
+pub fn is_retryable(fault: &tokio_postgres::Error) -> bool {
+    matches!(fault.code(), Some(code) if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED)
+}

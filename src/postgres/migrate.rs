@@ -1,0 +1,119 @@
+//! Brings the schema up to date: the numbered migrations, then the replaceable files of sql/, under one lock.
+
+use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
+use tokio_postgres::Client;
+use tracing::info;
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// The files of sql/ in the order they are loaded: views before the functions that take their rows, triggers last.
+const REPLACEABLE: &[(&str, &str)] = &[
+    ("views/messages.sql", include_str!("../../sql/views/messages.sql")),
+    ("functions/apply.sql", include_str!("../../sql/functions/apply.sql")),
+    ("functions/completed.sql", include_str!("../../sql/functions/completed.sql")),
+    ("functions/guard.sql", include_str!("../../sql/functions/guard.sql")),
+    ("functions/messages.sql", include_str!("../../sql/functions/messages.sql")),
+    ("functions/partitions.sql", include_str!("../../sql/functions/partitions.sql")),
+    ("functions/ring.sql", include_str!("../../sql/functions/ring.sql")),
+    ("functions/stamp.sql", include_str!("../../sql/functions/stamp.sql")),
+    ("functions/tokens.sql", include_str!("../../sql/functions/tokens.sql")),
+    ("functions/end.sql", include_str!("../../sql/functions/end.sql")),
+    ("triggers/events.sql", include_str!("../../sql/triggers/events.sql")),
+    ("triggers/messages.sql", include_str!("../../sql/triggers/messages.sql")),
+];
+
+/// Key of the advisory lock that one migrating node holds: 'toc' and 'm' in ASCII.
+const LOCK: i64 = 0x746f_636d;
+
+/// Migrates the database. Safe to call from many nodes at once; refuses a database older than Postgres 14, one that
+/// is a standby, and a schema newer than this program.
+pub async fn run(client: &mut Client, months_ahead: i32) -> anyhow::Result<()> {
+    let server = client
+        .query_one("select current_setting('server_version_num')::int / 10000, pg_is_in_recovery()", &[])
+        .await?;
+    let (major, standby): (i32, bool) = (server.get(0), server.get(1));
+    if major < 14 {
+        bail!("Postgres {major} is too old: tocsin needs 14 or newer");
+    }
+    if standby {
+        bail!("this database is a standby (in recovery): tocsin must be given the primary");
+    }
+    client.execute("select pg_advisory_lock($1)", &[&LOCK]).await?;
+    let outcome = migrate_locked(client, months_ahead).await;
+    client.execute("select pg_advisory_unlock($1)", &[&LOCK]).await?;
+    outcome
+}
+
+async fn migrate_locked(client: &mut Client, months_ahead: i32) -> anyhow::Result<()> {
+    if !client.query_one("select to_regnamespace('tocsin') is not null", &[]).await?.get::<_, bool>(0) {
+        client.batch_execute("create schema tocsin").await.context("cannot create the schema tocsin")?;
+    }
+    let mut runner = embedded::migrations::runner();
+    runner.set_migration_table_name("tocsin.migrations");
+    let report = runner.run_async(client).await.context(
+        "the schema could not be migrated (if it was made by a newer tocsin, run that one)",
+    )?;
+    for done in report.applied_migrations() {
+        info!("migrated: {done}");
+    }
+    load_replaceable(client).await?;
+    let attached: i64 = client.query_one("select tocsin.attach_partitions($1)", &[&months_ahead]).await?.get(0);
+    if attached > 0 {
+        info!("{attached} partitions attached");
+    }
+    Ok(())
+}
+
+/// Loads sql/ when it differs from what is there: replacing a trigger takes a lock on the log, and need not be done
+/// at every start.
+async fn load_replaceable(client: &mut Client) -> anyhow::Result<()> {
+    let fingerprint = fingerprint();
+    let loaded: Option<String> =
+        client.query_opt("select fingerprint from tocsin.replaceable", &[]).await?.map(|row| row.get(0));
+    if loaded.as_deref() == Some(&fingerprint) {
+        return Ok(());
+    }
+    let transaction = client.transaction().await?;
+    transaction.batch_execute("set local check_function_bodies = off").await?;
+    for (name, text) in REPLACEABLE {
+        transaction.batch_execute(text).await.with_context(|| format!("in sql/{name}"))?;
+    }
+    transaction
+        .execute(
+            "insert into tocsin.replaceable (fingerprint) values ($1)
+             on conflict (one) do update set fingerprint = excluded.fingerprint",
+            &[&fingerprint],
+        )
+        .await?;
+    transaction.commit().await?;
+    info!("functions, views and triggers loaded");
+    Ok(())
+}
+
+fn fingerprint() -> String {
+    let mut hash = Sha256::new();
+    for (name, text) in REPLACEABLE {
+        hash.update(name);
+        hash.update(text);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_replaceable_file_is_loaded() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+        for folder in ["functions", "views", "triggers"] {
+            for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+                let name = format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap());
+                assert!(REPLACEABLE.iter().any(|(loaded, _)| *loaded == name), "{name} is not loaded");
+            }
+        }
+    }
+}
