@@ -333,14 +333,27 @@ async fn a_directory_closed_to_the_account_of_postgres_keeps_its_cluster_elsewhe
         .await
         .unwrap();
     running.stop().await;
-    fs::remove_dir_all(cluster.parent().unwrap()).unwrap();
+
+    // A new data directory in the same place is new.
+    let running = Running::start(&data_dir).await;
+    let other_cluster = fs::read_link(data_dir.join("postgres")).unwrap();
+    assert_ne!(other_cluster, cluster);
+    running.stop().await;
+    for cluster in [cluster, other_cluster] {
+        fs::remove_dir_all(cluster.parent().unwrap()).unwrap();
+    }
 }
 
 #[tokio::test]
 async fn an_interrupted_initdb_is_done_again() {
     let dir = TempDir::new().unwrap();
-    let interrupted = tokio::time::timeout(Duration::from_millis(500), start(dir.path())).await;
-    assert!(interrupted.is_err(), "initdb was faster than the test");
+    tokio::select! {
+        _ = start(dir.path()) => panic!("the start was faster than the test"),
+        () = eventually("initdb is at work", async || {
+            let mut entries = fs::read_dir(dir.path()).unwrap();
+            entries.any(|entry| entry.unwrap().path().join("PG_VERSION").exists()).then_some(())
+        }) => {}
+    }
     assert!(!dir.path().join("postgres/PG_VERSION").exists());
     let attempt = dir.path().join("postgres.attempt-of-a-killed-server");
     fs::create_dir(&attempt).unwrap();

@@ -209,7 +209,7 @@ impl Cluster {
     async fn launch(&self) -> anyhow::Result<Postmaster> {
         let begun = Instant::now();
         loop {
-            orphan::clear(&self.place).await?;
+            orphan::clear(&self.place, &self.account).await?;
             self.place.make_socket_dir(&self.account)?;
             let log = LogFile::open(&self.place.log)?;
             let mut postmaster = Postmaster::spawn(self.command(), log)?;
@@ -227,6 +227,8 @@ impl Cluster {
     fn command(&self) -> Command {
         let mut command = self.account.command(self.binaries.program("postgres"));
         command.arg("-D").arg(&self.place.pgdata);
+        // Postgres would go there itself, a moment later: from the first an orphan is known by it.
+        command.current_dir(&self.place.pgdata);
         for (name, value) in &self.settings {
             command.arg("-c").arg(format!("{name}={value}"));
         }

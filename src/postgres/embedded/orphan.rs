@@ -4,8 +4,9 @@
 //! **Invariant**: only the holder of the data directory's lock calls [`clear`]. Without the lock, the
 //! postmaster found here would be another server's, in use.
 
+use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
+use super::account::Account;
 use super::place::{PORT, Place};
 
 /// From polite to final, and how long each may take. Fast shutdown writes a checkpoint.
@@ -27,8 +29,8 @@ const SIGNALS: [(Signal, Duration); 3] = [
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// Stops every process of a previous run and removes its stale files, so that Postgres can start.
-pub(super) async fn clear(place: &Place) -> anyhow::Result<()> {
-    stop_all(&place.pgdata).await?;
+pub(super) async fn clear(place: &Place, account: &Account) -> anyhow::Result<()> {
+    stop_all(&place.pgdata, account).await?;
     // Postgres believes these files when the process id in them has been given to somebody else
     // since, and refuses to start when they contain rubbish. Nobody is left whom they could mean.
     let socket = format!(".s.PGSQL.{PORT}");
@@ -48,12 +50,18 @@ pub(super) async fn clear(place: &Place) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn stop_all(pgdata: &Path) -> anyhow::Result<()> {
+async fn stop_all(pgdata: &Path, account: &Account) -> anyhow::Result<()> {
     let Ok(pgdata) = pgdata.canonicalize() else {
         return Ok(()); // no cluster yet
     };
     for (signal, patience) in SIGNALS {
-        let found = leaders(processes_of(&pgdata));
+        let all = processes_of(&pgdata, account);
+        // A killed postmaster can no longer take its children with it.
+        let found = if signal == Signal::SIGKILL {
+            all
+        } else {
+            leaders(all)
+        };
         if found.is_empty() {
             return Ok(());
         }
@@ -67,7 +75,7 @@ async fn stop_all(pgdata: &Path) -> anyhow::Result<()> {
         }
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
-            if processes_of(&pgdata).is_empty() {
+            if processes_of(&pgdata, account).is_empty() {
                 return Ok(());
             }
             sleep(BETWEEN_LOOKS).await;
@@ -97,21 +105,21 @@ fn leaders(processes: Vec<Process>) -> Vec<Process> {
 
 /// Every process of Postgres changes to its data directory, which tells ours from any other, whatever
 /// `postmaster.pid` says. Without /proc that file has to do.
-fn processes_of(pgdata: &Path) -> Vec<Process> {
+fn processes_of(pgdata: &Path, account: &Account) -> Vec<Process> {
     if Path::new("/proc/self/stat").exists() {
         let Ok(entries) = fs::read_dir("/proc") else {
             return Vec::new();
         };
         entries
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter_map(|pid| process_from_proc(pid, pgdata))
+            .filter_map(|pid| process_from_proc(pid, pgdata, account))
             .collect()
     } else {
         postmaster_by_its_file(pgdata).into_iter().collect()
     }
 }
 
-fn process_from_proc(pid: i32, pgdata: &Path) -> Option<Process> {
+fn process_from_proc(pid: i32, pgdata: &Path, account: &Account) -> Option<Process> {
     let proc = PathBuf::from(format!("/proc/{pid}"));
     if !fs::read_to_string(proc.join("comm"))
         .ok()?
@@ -119,21 +127,33 @@ fn process_from_proc(pid: i32, pgdata: &Path) -> Option<Process> {
     {
         return None;
     }
-    let ours = match fs::read_link(proc.join("cwd")) {
-        Ok(cwd) => cwd == pgdata,
-        // In a container root may lack the right to look there; everybody may read the arguments,
-        // which in a postmaster are still those that we gave.
-        Err(_) => fs::read(proc.join("cmdline"))
-            .ok()?
-            .split(|byte| *byte == 0)
-            .any(|argument| argument == pgdata.as_os_str().as_bytes()),
-    };
+    if working_directory(&proc, account)? != pgdata {
+        return None;
+    }
     // `pid (comm) state ppid ...`, where comm may contain anything, parentheses too.
     let stat = fs::read_to_string(proc.join("stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    (ours && state != "Z").then_some(Process { pid, parent })
+    (state != "Z").then_some(Process { pid, parent })
+}
+
+/// In a container root may lack the right to look at another account's process, which that account
+/// always has.
+fn working_directory(proc: &Path, account: &Account) -> Option<PathBuf> {
+    let link = proc.join("cwd");
+    match fs::read_link(&link) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let output = account
+                .command("readlink")
+                .arg("-n")
+                .arg(link)
+                .output()
+                .ok()?;
+            Some(PathBuf::from(OsString::from_vec(output.stdout)))
+        }
+        found => found.ok(),
+    }
 }
 
 fn postmaster_by_its_file(pgdata: &Path) -> Option<Process> {

@@ -175,9 +175,7 @@ fn move_elsewhere(data_dir: &Path, link: &Path, account: &Account) -> anyhow::Re
         "{} is not writable",
         data_dir.display()
     );
-    let pgdata = Path::new(ELSEWHERE)
-        .join(short_name(data_dir))
-        .join("postgres");
+    let pgdata = unused_elsewhere(data_dir).join("postgres");
     std::os::unix::fs::symlink(&pgdata, link)
         .with_context(|| format!("linking {}", link.display()))?;
     tracing::info!(
@@ -187,6 +185,23 @@ fn move_elsewhere(data_dir: &Path, link: &Path, account: &Account) -> anyhow::Re
         pgdata.display()
     );
     Ok(pgdata)
+}
+
+/// Who deletes a data directory and starts again wants a new cluster, not the old one back; and only
+/// people delete clusters, so the old one stays where it is.
+fn unused_elsewhere(data_dir: &Path) -> PathBuf {
+    let name = short_name(data_dir);
+    let mut home = Path::new(ELSEWHERE).join(&name);
+    let mut number = 1;
+    while home.exists() {
+        tracing::info!(
+            "{} is of a data directory that was here before",
+            home.display()
+        );
+        number += 1;
+        home = Path::new(ELSEWHERE).join(format!("{name}-{number}"));
+    }
+    home
 }
 
 /// Makes the directory of a cluster below [`ELSEWHERE`], and the way to it.
