@@ -203,7 +203,7 @@ async fn backends_that_outlive_their_postmaster_are_waited_for() {
     // It does not look up from this, not even when the postmaster is gone.
     let endless = tokio::spawn(async move {
         client
-            .batch_execute("do $$ begin loop end loop; end $$")
+            .batch_execute("do $$ begin while clock_timestamp() < now() + interval '1 minute' loop end loop; end $$")
             .await
     });
     let observer = connect(&server.url).await;
