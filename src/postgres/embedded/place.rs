@@ -82,7 +82,7 @@ impl Place {
         let link = pgdata_link(data_dir);
         let target = fs::read_link(&link).ok();
         let (home, pgdata) = match target {
-            Some(target) if target.starts_with(ELSEWHERE) => (elsewhere(&target, account)?, target),
+            Some(target) if is_elsewhere(&target) => (elsewhere(&target, account)?, target),
             Some(target) => {
                 let pgdata = link
                     .canonicalize()
@@ -185,6 +185,15 @@ fn move_elsewhere(data_dir: &Path, link: &Path, account: &Account) -> anyhow::Re
         pgdata.display()
     );
     Ok(pgdata)
+}
+
+/// Taken by the word, since what we made has no `..` in it: the account may write the link, and must
+/// not lead root to give it /etc.
+fn is_elsewhere(pgdata: &Path) -> bool {
+    pgdata.starts_with(ELSEWHERE)
+        && pgdata
+            .components()
+            .all(|part| part != std::path::Component::ParentDir)
 }
 
 /// Who deletes a data directory and starts again wants a new cluster, not the old one back; and only
