@@ -13,6 +13,7 @@ mod embedded {
 const REPLACEABLE: &[(&str, &str)] = &[
     ("views/messages.sql", include_str!("../../sql/views/messages.sql")),
     ("functions/apply.sql", include_str!("../../sql/functions/apply.sql")),
+    ("functions/cluster.sql", include_str!("../../sql/functions/cluster.sql")),
     ("functions/completed.sql", include_str!("../../sql/functions/completed.sql")),
     ("functions/guard.sql", include_str!("../../sql/functions/guard.sql")),
     ("functions/messages.sql", include_str!("../../sql/functions/messages.sql")),
@@ -60,6 +61,9 @@ async fn migrate_locked(client: &mut Client, months_ahead: i32) -> anyhow::Resul
         info!("migrated: {done}");
     }
     load_replaceable(client).await?;
+    if client.query_one("select tocsin.adopt_cluster()", &[]).await?.get(0) {
+        info!("the log comes from another cluster: its transaction ids were reset");
+    }
     let attached: i64 = client.query_one("select tocsin.attach_partitions($1)", &[&months_ahead]).await?.get(0);
     if attached > 0 {
         info!("{attached} partitions attached");

@@ -1,5 +1,6 @@
 //! Everything that knows how to reach Postgres: the pool, connections of one's own, migrations, the private cluster.
 
+<<<<<<< HEAD
 pub mod fault;
 pub mod migrate;
 
@@ -99,3 +100,6 @@ pub struct Connection {
     /// Drives the connection; dropping it closes the connection.
     pub attendant: Attendant,
 }
+=======
+pub mod embedded;
+>>>>>>> embedded

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# All that a change must pass. The tests come last, so that their summary is the last thing printed.
+#
+#   scripts/test.sh [arguments of `cargo test`]
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/lib/setup.sh
+set_up_machine
+
+if cargo fmt --version >/dev/null 2>&1; then
+    cargo fmt --all --check
+else
+    echo "skipped: cargo fmt is not installed (rustup component add rustfmt)" >&2
+fi
+if cargo clippy --version >/dev/null 2>&1; then
+    cargo clippy --all-targets --locked -- -D warnings
+else
+    echo "skipped: cargo clippy is not installed (rustup component add clippy)" >&2
+fi
+if rustdoc --version >/dev/null 2>&1; then
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+else
+    echo "skipped: rustdoc is not installed" >&2
+fi
+
+exec cargo test --locked "$@"

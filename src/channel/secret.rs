@@ -1,0 +1,78 @@
+//! The unguessable part of channelURLs and callbackURLs: 128 bits made from the channel's id with a key of the
+//! database, so that every node knows it and none stores it.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::base::ids::ChannelId;
+
+/// What a token is good for. A token for one use is none for another.
+#[derive(Debug, Clone, Copy)]
+pub enum Use {
+    /// The client fetches notifications: channelURL.
+    Channel,
+    /// An enabler posts notifications: callbackURL.
+    Callback,
+}
+
+/// The key the tokens are made with.
+#[derive(Clone)]
+pub struct UrlKey(Vec<u8>);
+
+/// Bytes of the code in a token.
+const CODE_BYTES: usize = 16;
+
+impl UrlKey {
+    /// A key from the database.
+    pub fn new(key: Vec<u8>) -> Self {
+        UrlKey(key)
+    }
+
+    /// `{channelId}.{code}`.
+    pub fn token(&self, purpose: Use, channel: &ChannelId) -> String {
+        let code = self.mac(purpose, channel).finalize().into_bytes();
+        format!("{channel}.{}", URL_SAFE_NO_PAD.encode(&code[..CODE_BYTES]))
+    }
+
+    /// The channel a token is for, if it is genuine. Compared in constant time.
+    pub fn open(&self, purpose: Use, token: &str) -> Option<ChannelId> {
+        let (id, code) = token.rsplit_once('.')?;
+        let channel = ChannelId::from_text(id);
+        let code = URL_SAFE_NO_PAD.decode(code).ok().filter(|code| code.len() == CODE_BYTES)?;
+        self.mac(purpose, &channel).verify_truncated_left(&code).ok()?;
+        Some(channel)
+    }
+
+    fn mac(&self, purpose: Use, channel: &ChannelId) -> Hmac<Sha256> {
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any key will do");
+        mac.update(match purpose {
+            Use::Channel => b"channelURL\0",
+            Use::Callback => b"callbackURL\0",
+        });
+        mac.update(channel.as_str().as_bytes());
+        mac
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_opens_for_its_use_its_channel_and_its_key_only() {
+        let key = UrlKey::new(vec![7; 48]);
+        let channel = ChannelId::random();
+        let token = key.token(Use::Channel, &channel);
+        assert_eq!(key.open(Use::Channel, &token), Some(channel.clone()));
+        assert_eq!(key.open(Use::Callback, &token), None);
+        assert_eq!(UrlKey::new(vec![8; 48]).open(Use::Channel, &token), None);
+        let (_, code) = token.rsplit_once('.').unwrap();
+        assert_eq!(key.open(Use::Channel, &format!("{}.{code}", ChannelId::random())), None);
+        for bad in ["", ".", "x", &token[..token.len() - 1], &format!("{channel}.")] {
+            assert_eq!(key.open(Use::Channel, bad), None, "{bad}");
+        }
+    }
+}

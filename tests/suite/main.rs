@@ -1,0 +1,6 @@
+//! Black box tests against real Postgres and real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod embedded;
+mod support;
