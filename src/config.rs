@@ -157,7 +157,8 @@ impl Config {
         if !faults.is_empty() {
             bail!("{}", faults.join("\n"));
         }
-        let database = choose_database(args.database.database_url, args.database.data_dir, file.database_url, file.data_dir);
+        let database =
+            choose_database(args.database.database_url, args.database.data_dir, file.database_url, file.data_dir);
         Ok(Config { listen, database, public_url, limits: file.limits })
     }
 
@@ -175,7 +176,12 @@ impl DatabaseArgs {
     }
 }
 
-fn choose_database(url: Option<String>, dir: Option<PathBuf>, file_url: Option<String>, file_dir: Option<PathBuf>) -> DatabaseChoice {
+fn choose_database(
+    url: Option<String>,
+    dir: Option<PathBuf>,
+    file_url: Option<String>,
+    file_dir: Option<PathBuf>,
+) -> DatabaseChoice {
     // A data directory named closer by wins over a URL named further away.
     match (url, dir) {
         (Some(url), _) => DatabaseChoice::Url(url),

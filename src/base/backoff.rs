@@ -37,7 +37,10 @@ mod tests {
     fn doubles_up_to_the_most_and_starts_over() {
         let ms = Duration::from_millis;
         let mut backoff = Backoff::new(ms(100), ms(350));
-        assert_eq!([backoff.next(), backoff.next(), backoff.next(), backoff.next()], [ms(100), ms(200), ms(350), ms(350)]);
+        assert_eq!(
+            [backoff.next(), backoff.next(), backoff.next(), backoff.next()],
+            [ms(100), ms(200), ms(350), ms(350)]
+        );
         backoff.reset();
         assert_eq!(backoff.next(), ms(100));
     }

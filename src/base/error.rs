@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// A result whose error a client can be told.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong. The text of [`Error::Internal`] is for the log only; all others are told to the client.
 #[derive(Debug, Error)]

@@ -77,7 +77,14 @@ mod tests {
 
     fn item(seq: i64) -> Item {
         let data = serde_json::value::RawValue::from_string("{}".into()).unwrap();
-        Item::Event(Arc::new(Event::new(Stream::from_log("s/b"), seq, Kind::ObjectCreated, None, chrono::DateTime::UNIX_EPOCH, data)))
+        Item::Event(Arc::new(Event::new(
+            Stream::from_log("s/b"),
+            seq,
+            Kind::ObjectCreated,
+            None,
+            chrono::DateTime::UNIX_EPOCH,
+            data,
+        )))
     }
 
     #[test]

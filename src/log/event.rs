@@ -95,7 +95,10 @@ impl Kind {
     pub fn is_of_subscription(&self) -> bool {
         matches!(
             self,
-            Kind::SubscriptionCreated | Kind::SubscriptionUpdated | Kind::SubscriptionRepositioned | Kind::SubscriptionEnded
+            Kind::SubscriptionCreated
+                | Kind::SubscriptionUpdated
+                | Kind::SubscriptionRepositioned
+                | Kind::SubscriptionEnded
         )
     }
 }

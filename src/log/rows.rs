@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use deadpool_postgres::GenericClient;
 use futures_util::TryStreamExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -28,10 +29,23 @@ fn event(row: &Row, first: usize) -> Event {
 /// Up to `limit` events of a stream, from `seq` on.
 pub async fn read_stream(database: &Database, stream: &Stream, seq: i64, limit: i64) -> Result<Vec<Arc<Event>>> {
     let client = database.get().await?;
-    let statement = client.prepare_cached(include_str!("../../sql/queries/read_stream.sql")).await?;
+    let statement = client.prepare_cached(READ_STREAM).await?;
     let rows = client.query(&statement, &[&stream.as_str(), &seq, &limit]).await?;
     Ok(rows.iter().map(|row| Arc::new(event(row, 0))).collect())
 }
+
+/// As [`read_stream`], inside a transaction.
+pub async fn read_stream_with(
+    client: &impl GenericClient,
+    stream: &Stream,
+    seq: i64,
+    limit: i64,
+) -> Result<Vec<Event>> {
+    let rows = client.query(READ_STREAM, &[&stream.as_str(), &seq, &limit]).await?;
+    Ok(rows.iter().map(|row| event(row, 0)).collect())
+}
+
+const READ_STREAM: &str = include_str!("../../sql/queries/read_stream.sql");
 
 /// What was visible at some moment (`pg_snapshot`): everything before `xmax` except what was still running.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +114,14 @@ struct Copy<'a> {
 /// The event a ring carries a copy of, if it does.
 pub fn ring_copy(payload: &str) -> Option<Event> {
     let copy: Copy<'_> = serde_json::from_str(payload).ok()?;
-    Some(Event::new(Stream::from_log(copy.stream), copy.seq, Kind::parse(copy.kind), copy.object_id, copy.edited_at, copy.data))
+    Some(Event::new(
+        Stream::from_log(copy.stream),
+        copy.seq,
+        Kind::parse(copy.kind),
+        copy.object_id,
+        copy.edited_at,
+        copy.data,
+    ))
 }
 
 #[cfg(test)]

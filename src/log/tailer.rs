@@ -106,7 +106,12 @@ impl Status {
 }
 
 /// Follows the log until `stop`. Whatever happens to the connections, it connects again.
-pub async fn run<S: Sink>(database: Database, sink: Arc<S>, status: Arc<Status>, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run<S: Sink>(
+    database: Database,
+    sink: Arc<S>,
+    status: Arc<Status>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     loop {
         let began = Instant::now();
@@ -139,7 +144,11 @@ async fn follow<S: Sink>(database: &Database, sink: &S, status: &Status) -> Fore
     match keys {
         Some(keys) => wait_for_rings(&mut tail, &mut ears, keys).await,
         None => {
-            let why = if hears { "all 16 doorbell slots are taken" } else { "our own NOTIFY did not come back: is a transaction pooler in the way?" };
+            let why = if hears {
+                "all 16 doorbell slots are taken"
+            } else {
+                "our own NOTIFY did not come back: is a transaction pooler in the way?"
+            };
             warn!("{why}; reading the log every {FAST_POLL:?} instead of waiting for rings");
             status.enter(Mode::Polling);
             loop {
@@ -177,7 +186,12 @@ async fn wait_for_rings<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, mut ke
 }
 
 /// Waits for the key, the bell and the slow poll together; reads once more when the key is there.
-async fn fall_asleep<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, keys: &Keys, slow_poll: &mut tokio::time::Interval) -> anyhow::Result<()> {
+async fn fall_asleep<S: Sink>(
+    tail: &mut Tail<'_, S>,
+    ears: &mut Ears,
+    keys: &Keys,
+    slow_poll: &mut tokio::time::Interval,
+) -> anyhow::Result<()> {
     let mut granted = std::pin::pin!(keys.granted());
     loop {
         tokio::select! {
@@ -236,7 +250,9 @@ impl<'a, S: Sink> Tail<'a, S> {
         let connection = database.connect("tail").await?;
         let client = connection.client;
         if client.query_one("select pg_is_in_recovery()", &[]).await?.get(0) {
-            anyhow::bail!("the database is a standby (in recovery): its log cannot be followed, tocsin needs the primary");
+            anyhow::bail!(
+                "the database is a standby (in recovery): its log cannot be followed, tocsin needs the primary"
+            );
         }
         client
             .batch_execute(

@@ -32,9 +32,8 @@ const LOCK: i64 = 0x746f_636d;
 /// Migrates the database. Safe to call from many nodes at once; refuses a database older than Postgres 14, one that
 /// is a standby, and a schema newer than this program.
 pub async fn run(client: &mut Client, months_ahead: i32) -> anyhow::Result<()> {
-    let server = client
-        .query_one("select current_setting('server_version_num')::int / 10000, pg_is_in_recovery()", &[])
-        .await?;
+    let server =
+        client.query_one("select current_setting('server_version_num')::int / 10000, pg_is_in_recovery()", &[]).await?;
     let (major, standby): (i32, bool) = (server.get(0), server.get(1));
     if major < 14 {
         bail!("Postgres {major} is too old: tocsin needs 14 or newer");
@@ -54,9 +53,10 @@ async fn migrate_locked(client: &mut Client, months_ahead: i32) -> anyhow::Resul
     }
     let mut runner = embedded::migrations::runner();
     runner.set_migration_table_name("tocsin.migrations");
-    let report = runner.run_async(client).await.context(
-        "the schema could not be migrated (if it was made by a newer tocsin, run that one)",
-    )?;
+    let report = runner
+        .run_async(client)
+        .await
+        .context("the schema could not be migrated (if it was made by a newer tocsin, run that one)")?;
     for done in report.applied_migrations() {
         info!("migrated: {done}");
     }

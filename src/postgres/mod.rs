@@ -1,6 +1,6 @@
 //! Everything that knows how to reach Postgres: the pool, connections of one's own, migrations, the private cluster.
 
-<<<<<<< HEAD
+pub mod embedded;
 pub mod fault;
 pub mod migrate;
 
@@ -40,7 +40,8 @@ impl Database {
         let mut config = Config::from_str(url).context("the database URL cannot be read")?;
         config.application_name("tocsin");
         config.keepalives(true).keepalives_idle(Duration::from_secs(30)).connect_timeout(Duration::from_secs(10));
-        let manager = Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let manager =
+            Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(POOL_CONNECTIONS_MAX)
             .wait_timeout(Some(POOL_WAIT))
@@ -100,6 +101,3 @@ pub struct Connection {
     /// Drives the connection; dropping it closes the connection.
     pub attendant: Attendant,
 }
-=======
-pub mod embedded;
->>>>>>> embedded

@@ -55,11 +55,7 @@ struct Server {
 impl Server {
     async fn start(data_dir: &Path) -> Server {
         let process = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "embedded::helper_a_server_to_be_killed",
-                "--ignored",
-            ])
+            .args(["--exact", "embedded::helper_a_server_to_be_killed", "--ignored"])
             .env(HELPER_DATA_DIR, data_dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -86,10 +82,7 @@ fn postmaster_pid(data_dir: &Path) -> Option<Pid> {
 
 /// A zombie counts as gone: it has no father in some containers.
 fn is_gone(pid: Pid) -> bool {
-    let ps = Command::new("ps")
-        .args(["-o", "stat=", "-p", &pid.to_string()])
-        .output()
-        .unwrap();
+    let ps = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
     let state = String::from_utf8(ps.stdout).unwrap();
     state.trim().is_empty() || state.starts_with('Z')
 }
@@ -111,22 +104,11 @@ async fn the_cluster_is_durable_private_and_reached_by_psql_and_by_us() {
         ("server_encoding", "UTF8"),
         ("TimeZone", "UTC"),
     ] {
-        assert_eq!(
-            value(&client, &format!("select current_setting('{setting}')")).await,
-            expected
-        );
+        assert_eq!(value(&client, &format!("select current_setting('{setting}')")).await, expected);
     }
     assert_eq!(running_url(dir.path()).unwrap(), embedded.url());
-    let psql = Command::new("psql")
-        .args([embedded.url(), "-XAtc", "select current_database()"])
-        .output()
-        .unwrap();
-    assert_eq!(
-        String::from_utf8(psql.stdout).unwrap(),
-        "tocsin\n",
-        "{:?}",
-        psql.stderr
-    );
+    let psql = Command::new("psql").args([embedded.url(), "-XAtc", "select current_database()"]).output().unwrap();
+    assert_eq!(String::from_utf8(psql.stdout).unwrap(), "tocsin\n", "{:?}", psql.stderr);
     let mode = fs::metadata(dir.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
@@ -142,10 +124,7 @@ async fn a_second_server_is_refused_at_once_and_stopping_leaves_no_process() {
     assert!(asked.elapsed() < Duration::from_secs(5));
     assert!(refusal.contains("another server"), "{refusal}");
     assert!(refusal.contains(dir.path().to_str().unwrap()), "{refusal}");
-    assert!(
-        refusal.contains(&std::process::id().to_string()),
-        "{refusal}"
-    );
+    assert!(refusal.contains(&std::process::id().to_string()), "{refusal}");
 
     let client = connect(&running.url).await;
     running.stop().await;
@@ -168,11 +147,7 @@ async fn dropping_the_cluster_stops_it() {
 async fn the_orphan_of_a_killed_server_is_found_whatever_its_file_says() {
     let dir = TempDir::new().unwrap();
     let server = Server::start(dir.path()).await;
-    connect(&server.url)
-        .await
-        .batch_execute("create table kept ()")
-        .await
-        .unwrap();
+    connect(&server.url).await.batch_execute("create table kept ()").await.unwrap();
     let orphan = postmaster_pid(dir.path()).unwrap();
     server.kill();
     assert!(!is_gone(orphan));
@@ -182,11 +157,7 @@ async fn the_orphan_of_a_killed_server_is_found_whatever_its_file_says() {
 
     let embedded = start(dir.path()).await.unwrap();
     assert!(is_gone(orphan));
-    connect(embedded.url())
-        .await
-        .batch_execute("select from kept")
-        .await
-        .unwrap();
+    connect(embedded.url()).await.batch_execute("select from kept").await.unwrap();
 }
 
 #[tokio::test]
@@ -195,11 +166,7 @@ async fn backends_that_outlive_their_postmaster_are_waited_for() {
     let server = Server::start(dir.path()).await;
     let client = connect(&server.url).await;
     client.batch_execute("create table kept ()").await.unwrap();
-    let backend: i32 = client
-        .query_one("select pg_backend_pid()", &[])
-        .await
-        .unwrap()
-        .get(0);
+    let backend: i32 = client.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
     // It does not look up from this, not even when the postmaster is gone.
     let endless = tokio::spawn(async move {
         client
@@ -208,10 +175,7 @@ async fn backends_that_outlive_their_postmaster_are_waited_for() {
     });
     let observer = connect(&server.url).await;
     let active = format!("select from pg_stat_activity where pid = {backend} and state = 'active'");
-    eventually("the loop runs", async || {
-        observer.query_opt(&active, &[]).await.unwrap()
-    })
-    .await;
+    eventually("the loop runs", async || observer.query_opt(&active, &[]).await.unwrap()).await;
 
     let postmaster = postmaster_pid(dir.path()).unwrap();
     server.kill();
@@ -221,11 +185,7 @@ async fn backends_that_outlive_their_postmaster_are_waited_for() {
     let embedded = start(dir.path()).await.unwrap();
     assert!(is_gone(Pid::from_raw(backend)));
     assert!(endless.await.unwrap().is_err());
-    connect(embedded.url())
-        .await
-        .batch_execute("select from kept")
-        .await
-        .unwrap();
+    connect(embedded.url()).await.batch_execute("select from kept").await.unwrap();
 }
 
 #[tokio::test]
@@ -238,12 +198,7 @@ async fn stale_files_do_not_prevent_a_start() {
         process.wait().unwrap();
         process.id()
     };
-    for content in [
-        format!("{dead}\n"),
-        format!("{reused}\n"),
-        "rubbish".to_owned(),
-        String::new(),
-    ] {
+    for content in [format!("{dead}\n"), format!("{reused}\n"), "rubbish".to_owned(), String::new()] {
         fs::write(postmaster_file(dir.path()), &content).unwrap();
         fs::write(dir.path().join(".s.PGSQL.5432.lock"), &content).unwrap();
         fs::write(dir.path().join(".s.PGSQL.5432"), "").unwrap();
@@ -266,11 +221,7 @@ async fn a_killed_postmaster_is_started_again() {
             (postmaster_pid(dir.path())? != pid).then_some(())
         })
         .await;
-        assert!(
-            killed.elapsed() < Duration::from_secs(10),
-            "{:?}",
-            killed.elapsed()
-        );
+        assert!(killed.elapsed() < Duration::from_secs(10), "{:?}", killed.elapsed());
     }
     running.stop().await;
 }
@@ -284,10 +235,7 @@ async fn a_path_too_long_for_a_socket_or_strange_in_a_url_works() {
     let client = connect(&running.url).await;
     let socket_dir = value(&client, "show unix_socket_directories").await;
     let socket_dir = Path::new(socket_dir.trim_matches('"'));
-    assert_eq!(
-        fs::metadata(socket_dir).unwrap().permissions().mode() & 0o777,
-        0o700
-    );
+    assert_eq!(fs::metadata(socket_dir).unwrap().permissions().mode() & 0o777, 0o700);
     running.stop().await;
     assert!(!socket_dir.exists());
 }
@@ -301,18 +249,10 @@ async fn a_directory_closed_to_the_account_of_postgres_keeps_its_cluster_elsewhe
     fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let data_dir = closed.path().join("data");
     let running = Running::start(&data_dir).await;
-    connect(&running.url)
-        .await
-        .batch_execute("create table kept ()")
-        .await
-        .unwrap();
+    connect(&running.url).await.batch_execute("create table kept ()").await.unwrap();
     assert_eq!(running_url(&data_dir).unwrap(), running.url);
     let cluster = fs::read_link(data_dir.join("postgres")).unwrap();
-    assert!(
-        cluster.starts_with("/var/lib/tocsin"),
-        "{}",
-        cluster.display()
-    );
+    assert!(cluster.starts_with("/var/lib/tocsin"), "{}", cluster.display());
 
     // A copy of the data directory leads to the same cluster, and must not take it from its owner.
     let copy = closed.path().join("copy");
@@ -327,11 +267,7 @@ async fn a_directory_closed_to_the_account_of_postgres_keeps_its_cluster_elsewhe
     let moved = closed.path().join("moved");
     fs::rename(&data_dir, &moved).unwrap();
     let running = Running::start(&moved).await;
-    connect(&running.url)
-        .await
-        .batch_execute("select from kept")
-        .await
-        .unwrap();
+    connect(&running.url).await.batch_execute("select from kept").await.unwrap();
     running.stop().await;
 
     // A new data directory in the same place is new.
@@ -367,16 +303,8 @@ async fn an_interrupted_initdb_is_done_again() {
 async fn a_failure_to_start_quotes_the_log() {
     let dir = TempDir::new().unwrap();
     let settings = [&FORGETFUL[..], &[("shared_buffers", "a lot")]].concat();
-    let failure = format!(
-        "{:#}",
-        Embedded::start_with(dir.path(), &settings)
-            .await
-            .unwrap_err()
-    );
-    assert!(
-        failure.contains("invalid value for parameter \"shared_buffers\""),
-        "{failure}"
-    );
+    let failure = format!("{:#}", Embedded::start_with(dir.path(), &settings).await.unwrap_err());
+    assert!(failure.contains("invalid value for parameter \"shared_buffers\""), "{failure}");
     assert!(failure.contains("postgres.log"), "{failure}");
 }
 
@@ -387,10 +315,7 @@ async fn a_directory_with_other_files_is_left_alone() {
     fs::write(dir.path().join("letter"), "Dear Anna").unwrap();
     let refusal = format!("{:#}", start(dir.path()).await.unwrap_err());
     assert!(refusal.contains("holds other files"), "{refusal}");
-    assert_eq!(
-        fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777,
-        0o755
-    );
+    assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o755);
 }
 
 #[tokio::test]
@@ -407,16 +332,8 @@ async fn a_cluster_of_another_major_version_is_refused_by_name() {
 async fn every_test_has_a_database_of_its_own() {
     let (one, other) = tokio::join!(Database::new(), Database::new());
     assert_ne!(one.url(), other.url());
-    one.connect()
-        .await
-        .batch_execute("create table mine ()")
-        .await
-        .unwrap();
-    let found = value(
-        &other.connect().await,
-        "select (to_regclass('mine') is null)::text",
-    )
-    .await;
+    one.connect().await.batch_execute("create table mine ()").await.unwrap();
+    let found = value(&other.connect().await, "select (to_regclass('mine') is null)::text").await;
     assert_eq!(found, "true");
 }
 
@@ -433,10 +350,5 @@ async fn helper_a_server_to_be_killed() {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         parent_gone.cancel();
     });
-    start(Path::new(&data_dir))
-        .await
-        .unwrap()
-        .supervise(stop)
-        .await
-        .unwrap();
+    start(Path::new(&data_dir)).await.unwrap().supervise(stop).await.unwrap();
 }

@@ -46,21 +46,11 @@ impl Account {
         {
             let name = User::from_uid(Uid::from_raw(cluster.uid()))?
                 .map_or_else(|| cluster.uid().to_string(), |user| user.name);
-            return Ok(Account {
-                name,
-                uid: cluster.uid(),
-                gid: cluster.gid(),
-                lent: true,
-            });
+            return Ok(Account { name, uid: cluster.uid(), gid: cluster.gid(), lent: true });
         }
         for name in ACCOUNTS_LENT_TO {
             if let Some(user) = User::from_name(name)? {
-                return Ok(Account {
-                    name: user.name,
-                    uid: user.uid.as_raw(),
-                    gid: user.gid.as_raw(),
-                    lent: true,
-                });
+                return Ok(Account { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw(), lent: true });
             }
         }
         Err(anyhow!(
@@ -75,11 +65,7 @@ impl Account {
         let mut command = Command::new(program);
         command
             .env_clear()
-            .envs(
-                ENVIRONMENT_KEPT
-                    .iter()
-                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
-            )
+            .envs(ENVIRONMENT_KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .env("LC_ALL", "C")
             .current_dir("/") // ours may be closed to the account
             .stdin(Stdio::null())

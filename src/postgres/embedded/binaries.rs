@@ -44,10 +44,7 @@ fn choose(installed: Vec<Binaries>, cluster_major: Option<u32>) -> anyhow::Resul
         "no Postgres found on this machine. Install it (Debian and Ubuntu: `apt-get install \
          postgresql`, macOS: `brew install postgresql`), or set DATABASE_URL to a database to use"
     );
-    let found: Vec<String> = installed
-        .iter()
-        .map(|it| format!("{} in {}", it.major, it.dir.display()))
-        .collect();
+    let found: Vec<String> = installed.iter().map(|it| format!("{} in {}", it.major, it.dir.display())).collect();
     let wanted = |it: &Binaries| match cluster_major {
         Some(major) => it.major == major && MAJORS.contains(&major),
         None => MAJORS.contains(&it.major),
@@ -73,11 +70,7 @@ fn choose(installed: Vec<Binaries>, cluster_major: Option<u32>) -> anyhow::Resul
 /// All usable directories, the preferred first, none twice.
 fn installed() -> Vec<Binaries> {
     let mut found: Vec<Binaries> = Vec::new();
-    for dir in on_the_path()
-        .into_iter()
-        .chain(from_pg_config())
-        .chain(packaged())
-    {
+    for dir in on_the_path().into_iter().chain(from_pg_config()).chain(packaged()) {
         if found.iter().all(|it| it.dir != dir)
             && let Some(major) = major_of(&dir)
         {
@@ -91,15 +84,7 @@ fn installed() -> Vec<Binaries> {
 fn on_the_path() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
-        .filter_map(|dir| {
-            Some(
-                dir.join("postgres")
-                    .canonicalize()
-                    .ok()?
-                    .parent()?
-                    .to_owned(),
-            )
-        })
+        .filter_map(|dir| Some(dir.join("postgres").canonicalize().ok()?.parent()?.to_owned()))
         .collect()
 }
 
@@ -120,11 +105,7 @@ fn packaged() -> Vec<PathBuf> {
                 let name = entry.file_name().into_string().ok()?;
                 let version = name.strip_prefix(prefix)?.trim_start_matches('@');
                 // Homebrew's `postgresql` without a version is a link to the newest.
-                let version = if version.is_empty() {
-                    u32::MAX
-                } else {
-                    version.parse().ok()?
-                };
+                let version = if version.is_empty() { u32::MAX } else { version.parse().ok()? };
                 Some((version, entry.path().join(below).canonicalize().ok()?))
             })
             .collect();
@@ -143,22 +124,14 @@ fn major_of(dir: &Path) -> Option<u32> {
 }
 
 fn output_of(program: &Path, argument: &str) -> Option<String> {
-    let output = Command::new(program)
-        .arg(argument)
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    String::from_utf8(output.stdout)
-        .ok()
-        .filter(|_| output.status.success())
+    let output = Command::new(program).arg(argument).stderr(Stdio::null()).output().ok()?;
+    String::from_utf8(output.stdout).ok().filter(|_| output.status.success())
 }
 
 /// `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)`, or `18beta1`.
 fn parse_major(version: &str) -> Option<u32> {
     let number = version.split_once("(PostgreSQL)")?.1.trim_start();
-    let digits = number
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(number.len());
+    let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
     number[..digits].parse().ok()
 }
 
@@ -167,18 +140,12 @@ mod tests {
     use super::*;
 
     fn at(dir: &str, major: u32) -> Binaries {
-        Binaries {
-            dir: PathBuf::from(dir),
-            major,
-        }
+        Binaries { dir: PathBuf::from(dir), major }
     }
 
     #[test]
     fn versions_are_read_as_the_distributions_write_them() {
-        assert_eq!(
-            parse_major("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)"),
-            Some(15)
-        );
+        assert_eq!(parse_major("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)"), Some(15));
         assert_eq!(parse_major("postgres (PostgreSQL) 18beta1\n"), Some(18));
         assert_eq!(parse_major("postgres: command not found"), None);
     }
@@ -196,11 +163,7 @@ mod tests {
     #[test]
     fn nothing_installed_names_the_packages_and_the_way_out() {
         let refusal = choose(Vec::new(), None).unwrap_err().to_string();
-        for word in [
-            "apt-get install postgresql",
-            "brew install postgresql",
-            "DATABASE_URL",
-        ] {
+        for word in ["apt-get install postgresql", "brew install postgresql", "DATABASE_URL"] {
             assert!(refusal.contains(word), "{refusal}");
         }
     }

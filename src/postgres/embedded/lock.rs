@@ -50,9 +50,7 @@ impl Lock {
                 }
             }
         }
-        let holder = Content::read(file)?
-            .pid
-            .map_or(String::new(), |pid| format!(" (process {pid})"));
+        let holder = Content::read(file)?.pid.map_or(String::new(), |pid| format!(" (process {pid})"));
         bail!(
             "another server{holder} is running in the data directory {}: stop it, or give this one \
              another --data-dir",
@@ -71,29 +69,20 @@ impl Lock {
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                bail!(
-                    "no server is running in the data directory {}",
-                    dir.display()
-                )
+                bail!("no server is running in the data directory {}", dir.display())
             }
             Err(error) => return Err(error).with_context(|| format!("opening {}", path.display())),
         };
         match file.try_lock_shared() {
-            Ok(()) => bail!(
-                "no server is running in the data directory {}",
-                dir.display()
-            ),
+            Ok(()) => bail!("no server is running in the data directory {}", dir.display()),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("locking {}", path.display()));
             }
         }
-        Content::read(file)?.url.with_context(|| {
-            format!(
-                "the server in the data directory {} is still starting",
-                dir.display()
-            )
-        })
+        Content::read(file)?
+            .url
+            .with_context(|| format!("the server in the data directory {} is still starting", dir.display()))
     }
 
     fn write(&mut self, content: &str) -> anyhow::Result<()> {
@@ -114,15 +103,9 @@ struct Content {
 impl Content {
     fn read(mut file: File) -> anyhow::Result<Content> {
         let mut text = String::new();
-        file.read_to_string(&mut text)
-            .context("reading the lock file")?;
+        file.read_to_string(&mut text).context("reading the lock file")?;
         // A line without its end is still being written.
-        let mut lines = text
-            .split_inclusive('\n')
-            .filter_map(|line| line.strip_suffix('\n'));
-        Ok(Content {
-            pid: lines.next().and_then(|line| line.parse().ok()),
-            url: lines.next().map(str::to_owned),
-        })
+        let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        Ok(Content { pid: lines.next().and_then(|line| line.parse().ok()), url: lines.next().map(str::to_owned) })
     }
 }

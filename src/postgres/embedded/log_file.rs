@@ -38,11 +38,7 @@ impl LogFile {
             .open(path)
             .with_context(|| format!("opening {}", path.display()))?;
         let begin = file.metadata()?.len();
-        Ok(LogFile {
-            path: path.to_owned(),
-            file,
-            begin,
-        })
+        Ok(LogFile { path: path.to_owned(), file, begin })
     }
 
     /// A handle for a child to write to.
@@ -60,9 +56,7 @@ impl LogFile {
 
     fn read_end(&self) -> io::Result<String> {
         let mut file = File::open(&self.path)?;
-        let begin = self
-            .begin
-            .max(file.metadata()?.len().saturating_sub(BYTES_QUOTED));
+        let begin = self.begin.max(file.metadata()?.len().saturating_sub(BYTES_QUOTED));
         file.seek(SeekFrom::Start(begin))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;

@@ -36,7 +36,7 @@ const SETTINGS: [(&str, &str); 13] = [
     ("max_connections", "200"),
     ("shared_buffers", "256MB"),
     ("max_wal_size", "4GB"),
-    ("jit", "off"), // compiling costs more than our statements do
+    ("jit", "off"),                       // compiling costs more than our statements do
     ("max_locks_per_transaction", "256"), // partitions: one lock each
     ("max_prepared_transactions", "16"),
     ("log_min_messages", "warning"),
@@ -76,10 +76,7 @@ impl Embedded {
 
     /// Like [`Embedded::start`], with settings of Postgres that come after our own and so win over
     /// them: tests turn `fsync` off.
-    pub async fn start_with(
-        data_dir: &Path,
-        settings: &[(&str, &str)],
-    ) -> anyhow::Result<Embedded> {
+    pub async fn start_with(data_dir: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Embedded> {
         let data_dir = place::adopt(data_dir)?;
         let mut locks = vec![Lock::take(&data_dir).await?];
         let account = Account::for_cluster(&place::pgdata_link(&data_dir))?;
@@ -91,11 +88,7 @@ impl Embedded {
         let cluster = Cluster::prepare(place, account, settings).await?;
         let postmaster = cluster.launch().await?;
         locks[0].publish(&cluster.url)?;
-        Ok(Embedded {
-            postmaster,
-            cluster,
-            _locks: locks,
-        })
+        Ok(Embedded { postmaster, cluster, _locks: locks })
     }
 
     /// The URL of the cluster's database `tocsin`, for tokio-postgres and psql alike.
@@ -129,11 +122,7 @@ impl Embedded {
 
     /// Tries for as long as it takes: without the database the server is of no use, and what is wrong
     /// (a full disk, no memory) may pass. None when `stop` came first.
-    async fn relaunch(
-        &self,
-        restart_after: &mut Duration,
-        stop: &CancellationToken,
-    ) -> Option<Postmaster> {
+    async fn relaunch(&self, restart_after: &mut Duration, stop: &CancellationToken) -> Option<Postmaster> {
         let attempts = async {
             loop {
                 sleep(*restart_after).await;
@@ -168,11 +157,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    async fn prepare(
-        place: Place,
-        account: Account,
-        settings: &[(&str, &str)],
-    ) -> anyhow::Result<Cluster> {
+    async fn prepare(place: Place, account: Account, settings: &[(&str, &str)]) -> anyhow::Result<Cluster> {
         let major = place.cluster_major()?;
         let binaries = Binaries::find(major)?;
         if major.is_some() {
@@ -188,21 +173,12 @@ impl Cluster {
             .chain(settings)
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .chain([
-                (
-                    "unix_socket_directories".to_owned(),
-                    format!("\"{socket_dir}\""),
-                ),
+                ("unix_socket_directories".to_owned(), format!("\"{socket_dir}\"")),
                 ("port".to_owned(), place::PORT.to_string()),
             ])
             .collect();
         let url = place.url();
-        Ok(Cluster {
-            place,
-            account,
-            binaries,
-            settings,
-            url,
-        })
+        Ok(Cluster { place, account, binaries, settings, url })
     }
 
     /// Makes way, starts Postgres, and waits until it can be used.

@@ -57,19 +57,12 @@ async fn stop_all(pgdata: &Path, account: &Account) -> anyhow::Result<()> {
     for (signal, patience) in SIGNALS {
         let all = processes_of(&pgdata, account);
         // A killed postmaster can no longer take its children with it.
-        let found = if signal == Signal::SIGKILL {
-            all
-        } else {
-            leaders(all)
-        };
+        let found = if signal == Signal::SIGKILL { all } else { leaders(all) };
         if found.is_empty() {
             return Ok(());
         }
         for process in &found {
-            tracing::warn!(
-                "stopping Postgres process {} of a previous run: {signal}",
-                process.pid
-            );
+            tracing::warn!("stopping Postgres process {} of a previous run: {signal}", process.pid);
             // Gone in the meantime is what we want.
             let _ = kill(Pid::from_raw(process.pid), signal);
         }
@@ -81,10 +74,7 @@ async fn stop_all(pgdata: &Path, account: &Account) -> anyhow::Result<()> {
             sleep(BETWEEN_LOOKS).await;
         }
     }
-    bail!(
-        "Postgres processes of a previous run on {} do not end",
-        pgdata.display()
-    )
+    bail!("Postgres processes of a previous run on {} do not end", pgdata.display())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,11 +86,7 @@ struct Process {
 /// The postmaster if there is one, which takes its children with it; else the children it left.
 fn leaders(processes: Vec<Process>) -> Vec<Process> {
     let is_among = |pid: i32| processes.iter().any(|process| process.pid == pid);
-    processes
-        .iter()
-        .copied()
-        .filter(|process| !is_among(process.parent))
-        .collect()
+    processes.iter().copied().filter(|process| !is_among(process.parent)).collect()
 }
 
 /// Every process of Postgres changes to its data directory, which tells ours from any other, whatever
@@ -121,10 +107,7 @@ fn processes_of(pgdata: &Path, account: &Account) -> Vec<Process> {
 
 fn process_from_proc(pid: i32, pgdata: &Path, account: &Account) -> Option<Process> {
     let proc = PathBuf::from(format!("/proc/{pid}"));
-    if !fs::read_to_string(proc.join("comm"))
-        .ok()?
-        .contains("postgres")
-    {
+    if !fs::read_to_string(proc.join("comm")).ok()?.contains("postgres") {
         return None;
     }
     if working_directory(&proc, account)? != pgdata {
@@ -144,12 +127,7 @@ fn working_directory(proc: &Path, account: &Account) -> Option<PathBuf> {
     let link = proc.join("cwd");
     match fs::read_link(&link) {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            let output = account
-                .command("readlink")
-                .arg("-n")
-                .arg(link)
-                .output()
-                .ok()?;
+            let output = account.command("readlink").arg("-n").arg(link).output().ok()?;
             Some(PathBuf::from(OsString::from_vec(output.stdout)))
         }
         found => found.ok(),
@@ -159,11 +137,7 @@ fn working_directory(proc: &Path, account: &Account) -> Option<PathBuf> {
 fn postmaster_by_its_file(pgdata: &Path) -> Option<Process> {
     let file = fs::read_to_string(pgdata.join("postmaster.pid")).ok()?;
     let pid: i32 = file.lines().next()?.trim().parse().ok()?;
-    let ps = Command::new("ps")
-        .args(["-o", "command=", "-p", &pid.to_string()])
-        .output()
-        .ok()?;
+    let ps = Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output().ok()?;
     let command = String::from_utf8_lossy(&ps.stdout).into_owned();
-    (command.contains("postgres") && command.contains(pgdata.to_str()?))
-        .then_some(Process { pid, parent: 0 })
+    (command.contains("postgres") && command.contains(pgdata.to_str()?)).then_some(Process { pid, parent: 0 })
 }

@@ -84,9 +84,8 @@ impl Place {
         let (home, pgdata) = match target {
             Some(target) if is_elsewhere(&target) => (elsewhere(&target, account)?, target),
             Some(target) => {
-                let pgdata = link
-                    .canonicalize()
-                    .with_context(|| format!("{} leads to {}", link.display(), target.display()))?;
+                let pgdata =
+                    link.canonicalize().with_context(|| format!("{} leads to {}", link.display(), target.display()))?;
                 (give(data_dir, account)?, pgdata)
             }
             None if reachable(data_dir, account) => (give(data_dir, account)?, link),
@@ -96,23 +95,16 @@ impl Place {
             }
         };
         let socket_dir = socket_dir(&home, account)?;
-        Ok(Place {
-            home,
-            pgdata,
-            log: data_dir.join("postgres.log"),
-            socket_dir,
-        })
+        Ok(Place { home, pgdata, log: data_dir.join("postgres.log"), socket_dir })
     }
 
     /// The major version of the cluster, or none when there is no cluster yet.
     pub(super) fn cluster_major(&self) -> anyhow::Result<Option<u32>> {
         let path = self.pgdata.join("PG_VERSION");
         match fs::read_to_string(&path) {
-            Ok(version) => version
-                .trim()
-                .parse()
-                .map(Some)
-                .with_context(|| format!("{} contains {version:?}", path.display())),
+            Ok(version) => {
+                version.trim().parse().map(Some).with_context(|| format!("{} contains {version:?}", path.display()))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
         }
@@ -120,11 +112,7 @@ impl Place {
 
     /// The socket's directory may lie where machines clean up, so it is made anew before each start.
     pub(super) fn make_socket_dir(&self, account: &Account) -> anyhow::Result<()> {
-        if self.socket_dir == self.home {
-            Ok(())
-        } else {
-            private_dir(&self.socket_dir, account)
-        }
+        if self.socket_dir == self.home { Ok(()) } else { private_dir(&self.socket_dir, account) }
     }
 
     /// Removes a socket directory that is not part of the data.
@@ -147,17 +135,13 @@ impl Place {
 
 /// The data directory itself will be the account's; what matters is the way to it.
 fn reachable(data_dir: &Path, account: &Account) -> bool {
-    data_dir
-        .parent()
-        .is_none_or(|parent| account.can_enter(parent))
+    data_dir.parent().is_none_or(|parent| account.can_enter(parent))
         && account.take_over(data_dir).is_ok()
         && account.can_write_in(data_dir)
 }
 
 fn give(data_dir: &Path, account: &Account) -> anyhow::Result<PathBuf> {
-    account
-        .take_over(data_dir)
-        .with_context(|| format!("giving {} to {}", data_dir.display(), account.name))?;
+    account.take_over(data_dir).with_context(|| format!("giving {} to {}", data_dir.display(), account.name))?;
     Ok(data_dir.to_owned())
 }
 
@@ -170,14 +154,9 @@ fn move_elsewhere(data_dir: &Path, link: &Path, account: &Account) -> anyhow::Re
         account.name,
         link.display()
     );
-    ensure!(
-        nix::unistd::Uid::effective().is_root(),
-        "{} is not writable",
-        data_dir.display()
-    );
+    ensure!(nix::unistd::Uid::effective().is_root(), "{} is not writable", data_dir.display());
     let pgdata = unused_elsewhere(data_dir).join("postgres");
-    std::os::unix::fs::symlink(&pgdata, link)
-        .with_context(|| format!("linking {}", link.display()))?;
+    std::os::unix::fs::symlink(&pgdata, link).with_context(|| format!("linking {}", link.display()))?;
     tracing::info!(
         "user {} cannot reach {}: the cluster is kept in {}",
         account.name,
@@ -190,10 +169,7 @@ fn move_elsewhere(data_dir: &Path, link: &Path, account: &Account) -> anyhow::Re
 /// Taken by the word, since what we made has no `..` in it: the account may write the link, and must
 /// not lead root to give it /etc.
 fn is_elsewhere(pgdata: &Path) -> bool {
-    pgdata.starts_with(ELSEWHERE)
-        && pgdata
-            .components()
-            .all(|part| part != std::path::Component::ParentDir)
+    pgdata.starts_with(ELSEWHERE) && pgdata.components().all(|part| part != std::path::Component::ParentDir)
 }
 
 /// Who deletes a data directory and starts again wants a new cluster, not the old one back; and only
@@ -203,10 +179,7 @@ fn unused_elsewhere(data_dir: &Path) -> PathBuf {
     let mut home = Path::new(ELSEWHERE).join(&name);
     let mut number = 1;
     while home.exists() {
-        tracing::info!(
-            "{} is of a data directory that was here before",
-            home.display()
-        );
+        tracing::info!("{} is of a data directory that was here before", home.display());
         number += 1;
         home = Path::new(ELSEWHERE).join(format!("{name}-{number}"));
     }
@@ -215,9 +188,7 @@ fn unused_elsewhere(data_dir: &Path) -> PathBuf {
 
 /// Makes the directory of a cluster below [`ELSEWHERE`], and the way to it.
 fn elsewhere(pgdata: &Path, account: &Account) -> anyhow::Result<PathBuf> {
-    let home = pgdata
-        .parent()
-        .context("the cluster's link has no parent")?;
+    let home = pgdata.parent().context("the cluster's link has no parent")?;
     if !home.exists() {
         fs::create_dir_all(ELSEWHERE)
             // Said again, because our umask may have closed it.
@@ -241,17 +212,12 @@ fn socket_dir(home: &Path, account: &Account) -> anyhow::Result<PathBuf> {
             return Ok(dir);
         }
     }
-    bail!(
-        "{} is too long for a Unix socket, and there is no short directory for it",
-        home.display()
-    )
+    bail!("{} is too long for a Unix socket, and there is no short directory for it", home.display())
 }
 
 fn suits_a_socket(dir: &Path) -> bool {
     let socket = dir.join(format!(".s.PGSQL.{PORT}"));
-    socket
-        .to_str()
-        .is_some_and(|path| path.len() <= SOCKET_PATH_BYTES_MAX && !path.contains(','))
+    socket.to_str().is_some_and(|path| path.len() <= SOCKET_PATH_BYTES_MAX && !path.contains(','))
 }
 
 /// A directory that belongs to the account alone. One that exists is only trusted if it is: in /tmp
@@ -277,9 +243,5 @@ fn private_dir(dir: &Path, account: &Account) -> anyhow::Result<()> {
 /// A short name that stands for a path.
 fn short_name(path: &Path) -> String {
     let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
-    digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -67,12 +67,8 @@ impl Postmaster {
                 Err(elapsed) => anyhow!(elapsed),
             };
             if started.elapsed() > STARTING_MAX {
-                return Err(error).with_context(|| {
-                    format!(
-                        "Postgres has been starting for too long; {}",
-                        self.log.tail()
-                    )
-                });
+                return Err(error)
+                    .with_context(|| format!("Postgres has been starting for too long; {}", self.log.tail()));
             }
             if reported.elapsed() > STARTING_REPORTED_EVERY {
                 reported = Instant::now();
@@ -97,10 +93,7 @@ impl Postmaster {
                 tracing::info!("Postgres has stopped ({status})");
                 return Ok(());
             }
-            tracing::warn!(
-                "Postgres has not stopped {} s after {signal}",
-                patience.as_secs()
-            );
+            tracing::warn!("Postgres has not stopped {} s after {signal}", patience.as_secs());
         }
         bail!("Postgres cannot be stopped; {}", self.log.tail())
     }
@@ -147,13 +140,9 @@ async fn ensure_database(url: &str) -> Result<(), tokio_postgres::Error> {
     config.dbname("postgres");
     let (client, connection) = config.connect(NoTls).await?;
     let ensure = async {
-        let found = client
-            .query_opt("select from pg_database where datname = $1", &[&name])
-            .await?;
+        let found = client.query_opt("select from pg_database where datname = $1", &[&name]).await?;
         if found.is_none() {
-            client
-                .batch_execute(&format!("create database {name}"))
-                .await?;
+            client.batch_execute(&format!("create database {name}")).await?;
         }
         Ok(())
     };

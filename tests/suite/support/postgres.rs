@@ -44,52 +44,26 @@ async fn prepare_template(_url: &str) -> anyhow::Result<()> {
 
 impl Cluster {
     fn start() -> Cluster {
-        let data_dir = tempfile::Builder::new()
-            .prefix("tocsin-test-")
-            .tempdir()
-            .unwrap()
-            .keep();
+        let data_dir = tempfile::Builder::new().prefix("tocsin-test-").tempdir().unwrap().keep();
         let watchdog = watch_over(&data_dir);
         let (jobs, queue) = mpsc::unbounded_channel();
         let (started, start) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime
-                .unwrap()
-                .block_on(Cluster::run(data_dir, queue, started));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(Cluster::run(data_dir, queue, started));
         });
-        let url = start
-            .recv()
-            .expect("the cluster's thread has said why it cannot start");
-        Cluster {
-            url,
-            jobs,
-            _watchdog: watchdog,
-        }
+        let url = start.recv().expect("the cluster's thread has said why it cannot start");
+        Cluster { url, jobs, _watchdog: watchdog }
     }
 
-    async fn run(
-        data_dir: PathBuf,
-        queue: mpsc::UnboundedReceiver<Job>,
-        started: std::sync::mpsc::Sender<String>,
-    ) {
+    async fn run(data_dir: PathBuf, queue: mpsc::UnboundedReceiver<Job>, started: std::sync::mpsc::Sender<String>) {
         let embedded = Embedded::start_with(&data_dir, &FORGETFUL).await.unwrap();
         let url = embedded.url().to_owned();
         let admin = connect(&url).await;
-        admin
-            .batch_execute(&format!("create database {TEMPLATE}"))
-            .await
-            .unwrap();
-        prepare_template(&database_url(&url, TEMPLATE))
-            .await
-            .unwrap();
+        admin.batch_execute(&format!("create database {TEMPLATE}")).await.unwrap();
+        prepare_template(&database_url(&url, TEMPLATE)).await.unwrap();
         started.send(url).unwrap();
-        let (supervised, ()) = tokio::join!(
-            embedded.supervise(CancellationToken::new()),
-            serve(&admin, queue)
-        );
+        let (supervised, ()) = tokio::join!(embedded.supervise(CancellationToken::new()), serve(&admin, queue));
         supervised.unwrap();
     }
 
@@ -112,10 +86,7 @@ async fn serve(admin: &Client, mut queue: mpsc::UnboundedReceiver<Job>) {
                 let _ = reply.send(name);
             }
             Job::Drop(name) => {
-                admin
-                    .batch_execute(&format!("drop database {name} with (force)"))
-                    .await
-                    .unwrap();
+                admin.batch_execute(&format!("drop database {name} with (force)")).await.unwrap();
             }
         }
     }
@@ -132,10 +103,7 @@ impl Database {
     pub async fn new() -> Database {
         let cluster = cluster();
         let (reply, created) = oneshot::channel();
-        cluster
-            .jobs
-            .send(Job::Create(reply))
-            .expect("the cluster's thread has died");
+        cluster.jobs.send(Job::Create(reply)).expect("the cluster's thread has died");
         let name = created.await.expect("the cluster's thread has died");
         let url = database_url(cluster.url(), &name);
         Database { name, url }
@@ -155,9 +123,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         // Without the thread the cluster goes, and the database with it.
-        let _ = cluster()
-            .jobs
-            .send(Job::Drop(std::mem::take(&mut self.name)));
+        let _ = cluster().jobs.send(Job::Drop(std::mem::take(&mut self.name)));
     }
 }
 

@@ -1,0 +1,4 @@
+-- A live object of a box.
+select folder, attributes, flags, correlation_id, correlation_tag, seq, created_at
+from tocsin.objects
+where id = $1 and store = $2 and box_id = $3 and gone is null

@@ -1,0 +1,147 @@
+//! Builds every part of the server, starts every task, and ends them in the right order.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::channel::confirm::Confirmations;
+use crate::channel::hub::Hub;
+use crate::channel::rows as channels;
+use crate::config::{Config, DatabaseChoice};
+use crate::delivery::websocket::Delivery;
+use crate::http;
+use crate::http::state::App;
+use crate::lifecycle::Tasks;
+use crate::log::tailer;
+use crate::maintenance;
+use crate::postgres::embedded::Embedded;
+use crate::postgres::{Database, migrate};
+use crate::wire::urls::Urls;
+
+/// How long sessions and requests may take to end.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the private cluster may take to stop, before it is left to itself.
+const CLUSTER_PATIENCE: Duration = Duration::from_secs(60);
+/// How long the last positions may take to be stored.
+const LAST_FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A running server.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// `{serverRoot}` with its scheme.
+    pub url: String,
+    /// How the log is followed.
+    pub tail: Arc<tailer::Status>,
+    tasks: Tasks,
+    cluster: Tasks,
+    database: Database,
+    confirmations: Arc<Confirmations>,
+}
+
+impl Server {
+    /// Starts everything; when it returns, requests are accepted.
+    pub async fn start(config: Config) -> anyhow::Result<Server> {
+        let cluster = Tasks::new();
+        let url = match &config.database {
+            DatabaseChoice::Url(url) => url.clone(),
+            DatabaseChoice::Embedded(dir) => {
+                let embedded = Embedded::start(dir).await?;
+                let url = embedded.url().to_owned();
+                cluster.spawn("postgres", embedded.supervise(cluster.stopping()));
+                url
+            }
+        };
+        match Self::start_on(config, &url, cluster.clone()).await {
+            Ok(server) => Ok(server),
+            Err(fault) => {
+                cluster.end(CLUSTER_PATIENCE).await;
+                Err(fault)
+            }
+        }
+    }
+
+    async fn start_on(config: Config, database_url: &str, cluster: Tasks) -> anyhow::Result<Server> {
+        let listener =
+            TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+        let address = listener.local_addr()?;
+        let database = Database::new(database_url)?;
+        let mut connection = database.connect("migrate").await.context("cannot reach the database")?;
+        migrate::run(&mut connection.client, config.limits.partitions_months_ahead).await?;
+        drop(connection);
+
+        let root = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let urls = Arc::new(Urls::new(root.clone(), channels::url_key(&database).await?));
+        let (tasks, hub) = (Tasks::new(), Arc::new(Hub::default()));
+        let (confirmations, tail) = (Arc::new(Confirmations::default()), Arc::new(tailer::Status::default()));
+        let delivery = Arc::new(Delivery {
+            database: database.clone(),
+            hub: hub.clone(),
+            confirmations: confirmations.clone(),
+            urls: urls.clone(),
+            limits: config.limits.clone(),
+            stop: tasks.stopping(),
+        });
+        let app = App {
+            database: database.clone(),
+            urls,
+            limits: Arc::new(config.limits.clone()),
+            hub: hub.clone(),
+            confirmations: confirmations.clone(),
+            delivery,
+            tail: tail.clone(),
+            tasks: tasks.clone(),
+        };
+
+        tasks.spawn("tailer", tailer::run(database.clone(), hub, tail.clone(), tasks.stopping()));
+        let (for_confirmations, stop) = (database.clone(), tasks.stopping());
+        let confirming = confirmations.clone();
+        tasks.spawn("confirmations", async move { confirming.run(&for_confirmations, stop).await });
+        tasks.spawn("expire", maintenance::expire(database.clone(), tasks.stopping()));
+        let months = config.limits.partitions_months_ahead;
+        tasks.spawn("partitions", maintenance::partitions(database.clone(), months, tasks.stopping()));
+        tasks.spawn("http", serve(listener, app, tasks.stopping()));
+        info!("listening on {address}");
+        Ok(Server { address, url: root, tail, tasks, cluster, database, confirmations })
+    }
+
+    /// Runs until asked to stop, or until a part of the server fails; then drains and ends.
+    pub async fn run_until(self, asked: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+        let (tasks, cluster) = (self.tasks.stopping(), self.cluster.stopping());
+        let outcome = tokio::select! {
+            asked = asked => asked,
+            () = tasks.cancelled() => Err(anyhow::anyhow!("a part of the server failed")),
+            () = cluster.cancelled() => Err(anyhow::anyhow!("the private Postgres cluster failed")),
+        };
+        self.end().await;
+        outcome
+    }
+
+    /// Drains: closes the sockets with their positions, stores the last ones, then stops the cluster.
+    pub async fn end(self) {
+        self.tasks.end(DRAIN_PATIENCE).await;
+        match tokio::time::timeout(LAST_FLUSH_PATIENCE, self.confirmations.flush(&self.database)).await {
+            Ok(Ok(())) => {}
+            _ => warn!("the last positions could not be stored: what they confirm will be sent again"),
+        }
+        self.cluster.end(CLUSTER_PATIENCE).await;
+    }
+}
+
+async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    // A frame must not wait for the client's acknowledgement of the one before.
+    let listener = listener.tap_io(|stream| {
+        if let Err(fault) = stream.set_nodelay(true) {
+            warn!("TCP_NODELAY: {fault}");
+        }
+    });
+    axum::serve(listener, http::router(app)).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! The SQL of channels.
+
+use tokio_postgres::Row;
+
+use super::secret::UrlKey;
+use super::{Channel, ChannelType};
+use crate::base::ids::{ChannelId, UserId};
+use crate::base::{Error, Result};
+use crate::postgres::Database;
+
+/// The database's key for channelURLs and callbackURLs.
+pub async fn url_key(database: &Database) -> Result<UrlKey> {
+    let row = database.get().await?.query_one("select key from tocsin.url_keys order by id desc limit 1", &[]).await?;
+    Ok(UrlKey::new(row.get(0)))
+}
+
+/// What a client asks for, after policy.
+#[derive(Debug)]
+pub struct NewChannel {
+    /// Whose.
+    pub user: UserId,
+    /// How it delivers.
+    pub channel_type: ChannelType,
+    /// Most lists in one notificationList.
+    pub max_notifications: u32,
+    /// Echoed.
+    pub client_correlator: Option<String>,
+    /// Echoed.
+    pub application_tag: Option<String>,
+    /// Lifetime granted, in seconds.
+    pub lifetime_seconds: u32,
+}
+
+/// Creates a channel. [`Error::Policy`] when the user has `channels_max` already.
+pub async fn create(database: &Database, new: NewChannel, channels_max: u32) -> Result<Channel> {
+    let id = ChannelId::random();
+    let client = database.get().await?;
+    let statement = client.prepare_cached(include_str!("../../sql/queries/channel_create.sql")).await?;
+    let row = client
+        .query_opt(
+            &statement,
+            &[
+                &id.as_str(),
+                &new.user.as_str(),
+                &new.channel_type.name(),
+                &i64::from(new.max_notifications),
+                &new.client_correlator,
+                &new.application_tag,
+                &i64::from(new.lifetime_seconds),
+                &i64::from(channels_max),
+            ],
+        )
+        .await?
+        .ok_or_else(|| Error::Policy { rule: format!("a user may have {channels_max} channels") })?;
+    Ok(Channel {
+        id,
+        user: new.user,
+        channel_type: new.channel_type,
+        max_notifications: new.max_notifications,
+        client_correlator: new.client_correlator,
+        application_tag: new.application_tag,
+        lifetime_seconds: new.lifetime_seconds,
+        expires_at: row.get(0),
+    })
+}
+
+/// The live channels of a user, oldest first.
+pub async fn list(database: &Database, user: &UserId) -> Result<Vec<Channel>> {
+    let rows = select(database, Some(user), None).await?;
+    rows.iter().map(channel).collect()
+}
+
+/// A live channel, whoever owns it. [`Error::NotFound`] when there is none.
+pub async fn get(database: &Database, id: &ChannelId) -> Result<Channel> {
+    channel(select(database, None, Some(id)).await?.first().ok_or(NO_CHANNEL)?)
+}
+
+/// A live channel of a user, and the seconds that remain of its lifetime.
+pub async fn get_of(database: &Database, user: &UserId, id: &ChannelId) -> Result<(Channel, u32)> {
+    let rows = select(database, Some(user), Some(id)).await?;
+    let row = rows.first().ok_or(NO_CHANNEL)?;
+    let remaining: i64 = row.get("remaining_seconds");
+    Ok((channel(row)?, u32::try_from(remaining).unwrap_or(0)))
+}
+
+/// Starts the lifetime again, with `seconds` or with what was granted last; answers what is granted now.
+pub async fn refresh(database: &Database, id: &ChannelId, seconds: Option<u32>) -> Result<u32> {
+    let client = database.get().await?;
+    let statement = client.prepare_cached(include_str!("../../sql/queries/channel_refresh.sql")).await?;
+    let row = client.query_opt(&statement, &[&id.as_str(), &seconds.map(i64::from)]).await?.ok_or(NO_CHANNEL)?;
+    Ok(row.get::<_, i32>(0).unsigned_abs())
+}
+
+/// Ends a channel and its subscriptions.
+pub async fn delete(database: &Database, id: &ChannelId) -> Result<()> {
+    let row = database.get().await?.query_one("select tocsin.end_channel($1, 'deleted')", &[&id.as_str()]).await?;
+    if row.get(0) { Ok(()) } else { Err(NO_CHANNEL) }
+}
+
+/// Says that `connection` is the channel's socket from now on; answers the seq of that word in the channel's stream.
+pub async fn open(database: &Database, id: &ChannelId, connection: &str) -> Result<i64> {
+    let client = database.get().await?;
+    let statement = client.prepare_cached(include_str!("../../sql/queries/channel_open.sql")).await?;
+    let row = client.query_opt(&statement, &[&id.as_str(), &connection]).await?.ok_or(NO_CHANNEL)?;
+    Ok(row.get(0))
+}
+
+const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
+
+async fn select(database: &Database, user: Option<&UserId>, id: Option<&ChannelId>) -> Result<Vec<Row>> {
+    let client = database.get().await?;
+    let statement = client.prepare_cached(include_str!("../../sql/queries/channel_get.sql")).await?;
+    Ok(client.query(&statement, &[&user.map(UserId::as_str), &id.map(ChannelId::as_str)]).await?)
+}
+
+fn channel(row: &Row) -> Result<Channel> {
+    let channel_type: &str = row.get("channel_type");
+    Ok(Channel {
+        id: ChannelId::from_text(row.get("id")),
+        user: UserId::parse(row.get("user_id"))?,
+        channel_type: ChannelType::parse(channel_type)
+            .ok_or_else(|| Error::internal(anyhow::anyhow!("channel type {channel_type} in the database")))?,
+        max_notifications: row.get::<_, i32>("max_notifications").unsigned_abs(),
+        client_correlator: row.get("client_correlator"),
+        application_tag: row.get("application_tag"),
+        lifetime_seconds: row.get::<_, i32>("lifetime_seconds").unsigned_abs(),
+        expires_at: row.get("expires_at"),
+    })
+}

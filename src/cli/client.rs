@@ -1,0 +1,180 @@
+//! A client of the server's HTTP API and WebSockets, as anybody could write one: nothing here knows the database.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use futures_util::{SinkExt, StreamExt};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::wire::nc::SUBPROTOCOL;
+use crate::wire::urls::segment;
+
+/// Where the server is, and for whom we ask.
+#[derive(Debug, clap::Args)]
+pub(super) struct ServerArgs {
+    /// The server
+    #[arg(long, env = "TOCSIN_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    server: String,
+    /// The store of the box
+    #[arg(long, value_name = "STORE", default_value = "default")]
+    store: String,
+}
+
+/// A channel we made.
+#[derive(Debug, Clone)]
+pub(super) struct Channel {
+    pub resource_url: String,
+    pub channel_url: String,
+    pub callback_url: String,
+}
+
+/// A subscription as the server tells of it.
+#[derive(Debug, Clone)]
+pub(super) struct Subscription {
+    pub resource_url: String,
+    pub index: i64,
+    pub restart_token: String,
+}
+
+pub(super) struct Client {
+    http: reqwest::Client,
+    server: String,
+    store: String,
+}
+
+pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+impl Client {
+    pub fn new(args: ServerArgs) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy().build()?;
+        Ok(Client { http, server: args.server.trim_end_matches('/').to_owned(), store: args.store })
+    }
+
+    pub async fn create_channel(&self, user: &str) -> anyhow::Result<Channel> {
+        let url = format!("{}/notificationchannel/v1/{}/channels", self.server, segment(user));
+        let body = json!({ "notificationChannel": { "channelType": "WebSockets" } });
+        let answer = self.ask(Method::POST, &url, Some(body)).await?.context("the channel is not there")?;
+        let channel = &answer["notificationChannel"];
+        Ok(Channel {
+            resource_url: text(&channel["resourceURL"])?,
+            channel_url: text(&channel["channelData"]["channelURL"])?,
+            callback_url: text(&channel["callbackURL"])?,
+        })
+    }
+
+    pub async fn subscribe(
+        &self,
+        box_id: &str,
+        channel: &Channel,
+        token: Option<&str>,
+    ) -> anyhow::Result<Subscription> {
+        let url = format!("{}/nms/v1/{}/{}/subscriptions", self.server, segment(&self.store), segment(box_id));
+        let mut body = json!({ "nmsSubscription": {
+            "callbackReference": { "notifyURL": channel.callback_url, "notificationFormat": "JSON" } } });
+        if let Some(token) = token {
+            body["nmsSubscription"]["restartToken"] = json!(token);
+        }
+        let answer = self.ask(Method::POST, &url, Some(body)).await?.context("the subscription is not there")?;
+        subscription(&answer)
+    }
+
+    /// A subscription as it is now; `None` when it has ended.
+    pub async fn subscription(&self, url: &str) -> anyhow::Result<Option<Subscription>> {
+        self.ask(Method::GET, url, None).await?.as_ref().map(subscription).transpose()
+    }
+
+    /// Whether the resource is (still) there.
+    pub async fn exists(&self, url: &str) -> anyhow::Result<bool> {
+        Ok(self.ask(Method::GET, url, None).await?.is_some())
+    }
+
+    /// Deletes a resource; one that is gone already is fine.
+    pub async fn delete(&self, url: &str) -> anyhow::Result<()> {
+        self.ask(Method::DELETE, url, None).await.map(drop)
+    }
+
+    pub async fn open(&self, channel: &Channel) -> anyhow::Result<Socket> {
+        let mut request = channel.channel_url.as_str().into_client_request()?;
+        request.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse()?);
+        let (socket, _) = connect_async(request).await.context("cannot open the WebSocket")?;
+        Ok(socket)
+    }
+
+    /// The answer's body; `None` for 404.
+    async fn ask(&self, method: Method, url: &str, body: Option<Value>) -> anyhow::Result<Option<Value>> {
+        let mut request = self.http.request(method, url);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response =
+            request.send().await.with_context(|| format!("the server at {} cannot be reached", self.server))?;
+        let status = response.status();
+        if status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let body = response.bytes().await?;
+        if !status.is_success() {
+            bail!("the server answered {status}: {}", String::from_utf8_lossy(&body));
+        }
+        if body.is_empty() {
+            return Ok(Some(Value::Null));
+        }
+        Ok(Some(serde_json::from_slice(&body).context("the server's answer is not JSON")?))
+    }
+}
+
+fn subscription(answer: &Value) -> anyhow::Result<Subscription> {
+    let subscription = &answer["nmsSubscription"];
+    Ok(Subscription {
+        resource_url: text(&subscription["resourceURL"])?,
+        index: subscription["index"].as_i64().context("the subscription has no index")?,
+        restart_token: text(&subscription["restartToken"])?,
+    })
+}
+
+fn text(value: &Value) -> anyhow::Result<String> {
+    Ok(value.as_str().context("the server's answer lacks a field")?.to_owned())
+}
+
+/// The next text message; `None` when the server closed.
+pub(super) async fn next_text(socket: &mut Socket) -> anyhow::Result<Option<String>> {
+    while let Some(message) = socket.next().await {
+        match message? {
+            Message::Text(text) => return Ok(Some(text.as_str().to_owned())),
+            Message::Close(_) => return Ok(None),
+            _ => {} // Pings are answered by the library
+        }
+    }
+    Ok(None)
+}
+
+/// Closes from our side.
+pub(super) async fn close(mut socket: Socket) {
+    let _ = tokio::time::timeout(Duration::from_secs(1), async {
+        socket.close(None).await.ok()?;
+        while socket.next().await?.is_ok() {}
+        Some(())
+    })
+    .await;
+}
+
+/// Makes sure that a Pong the library has queued is on its way.
+pub(super) async fn flush(socket: &mut Socket) -> anyhow::Result<()> {
+    Ok(socket.flush().await?)
+}
+
+/// What the nmsEventLists of a notificationList say: index and restartToken of each.
+pub(super) fn positions(list: &str) -> Vec<(i64, String)> {
+    let Ok(list) = serde_json::from_str::<Value>(list) else { return Vec::new() };
+    let lists = list["notificationList"].as_array().cloned().unwrap_or_default();
+    lists
+        .iter()
+        .map(|notification| &notification["nmsEventList"])
+        .filter_map(|list| Some((list["index"].as_i64()?, list["restartToken"].as_str()?.to_owned())))
+        .collect()
+}

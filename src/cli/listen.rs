@@ -1,0 +1,118 @@
+//! `tocsin listen`: a real client. It survives the loss of its socket, of the server, and of its channel.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::client::{Channel, Client, ServerArgs, Subscription, next_text, positions};
+use crate::base::backoff::Backoff;
+use crate::lifecycle;
+
+/// `tocsin listen`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Whose channel it is
+    #[arg(long, value_name = "USER")]
+    user: String,
+    /// The box to subscribe to
+    #[arg(long = "box", value_name = "BOX")]
+    box_id: String,
+    /// Begin with everything after this restartToken, instead of with what comes from now on
+    #[arg(long, value_name = "TOKEN")]
+    restart_token: Option<String>,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<()> {
+    let mut listener = Listener {
+        client: Client::new(args.server)?,
+        user: args.user,
+        box_id: args.box_id,
+        token: args.restart_token,
+        next_index: 1,
+        made: None,
+    };
+    // What is wrong with the request itself is told at once; later faults are waited out.
+    listener.make().await?;
+    let asked = lifecycle::asked_to_stop();
+    tokio::select! {
+        never = listener.listen() => match never {},
+        asked = asked => asked?,
+    }
+    listener.unmake().await
+}
+
+struct Listener {
+    client: Client,
+    user: String,
+    box_id: String,
+    /// Everything up to here was printed.
+    token: Option<String>,
+    next_index: i64,
+    made: Option<(Channel, Subscription)>,
+}
+
+impl Listener {
+    async fn listen(&mut self) -> std::convert::Infallible {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        loop {
+            match self.listen_once(&mut backoff).await {
+                Ok(()) => eprintln!("the server closed the connection; connecting again"),
+                Err(fault) => eprintln!("{fault:#}; connecting again"),
+            }
+            sleep(backoff.next()).await;
+        }
+    }
+
+    async fn listen_once(&mut self, backoff: &mut Backoff) -> anyhow::Result<()> {
+        let channel = self.make().await?;
+        let mut socket = self.client.open(&channel).await?;
+        while let Some(list) = next_text(&mut socket).await? {
+            backoff.reset();
+            let positions = positions(&list);
+            // A list that was on its way when the connection broke comes again, with the same index.
+            if !positions.is_empty() && positions.iter().all(|(index, _)| *index < self.next_index) {
+                continue;
+            }
+            println!("{list}");
+            if let Some((index, token)) = positions.last() {
+                self.next_index = index + 1;
+                self.token = Some(token.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The channel and the subscription: those that are there, or new ones that go on from the last token.
+    async fn make(&mut self) -> anyhow::Result<Channel> {
+        if let Some((channel, subscription)) = self.made.clone() {
+            if self.client.exists(&subscription.resource_url).await?
+                && self.client.exists(&channel.resource_url).await?
+            {
+                return Ok(channel);
+            }
+            self.unmake().await?;
+        }
+        let channel = self.client.create_channel(&self.user).await?;
+        let subscription = match self.client.subscribe(&self.box_id, &channel, self.token.as_deref()).await {
+            Ok(subscription) => subscription,
+            Err(fault) => {
+                self.client.delete(&channel.resource_url).await?;
+                return Err(fault);
+            }
+        };
+        self.next_index = subscription.index;
+        self.token.get_or_insert_with(|| subscription.restart_token.clone());
+        self.made = Some((channel.clone(), subscription));
+        Ok(channel)
+    }
+
+    async fn unmake(&mut self) -> anyhow::Result<()> {
+        if let Some((channel, subscription)) = self.made.take() {
+            self.client.delete(&subscription.resource_url).await?;
+            self.client.delete(&channel.resource_url).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+//! The command line: one file per command.
+
+mod client;
+mod listen;
+mod migrate;
+mod replay;
+mod serve;
+mod url;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{DatabaseArgs, ServeArgs};
+
+/// An event-sourced notification server on Postgres LISTEN/NOTIFY.
+#[derive(Debug, Parser)]
+#[command(name = "tocsin", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (also without a command)
+    Serve(Box<ServeArgs>),
+    /// Bring the database's schema up to date, and exit
+    Migrate(DatabaseArgs),
+    /// Print the database URL, for psql "$(tocsin url)"
+    Url(DatabaseArgs),
+    /// Subscribe to a box over HTTP and print its notificationLists as they come, one line of JSON each
+    Listen(listen::Args),
+    /// Print everything a box has notified since a restartToken, then exit
+    Replay(replay::Args),
+}
+
+/// Runs the command given on the command line.
+pub async fn run() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    match cli.command {
+        None => serve::run(cli.serve).await,
+        Some(Command::Serve(args)) => serve::run(*args).await,
+        Some(Command::Migrate(args)) => migrate::run(args).await,
+        Some(Command::Url(args)) => url::run(args),
+        Some(Command::Listen(args)) => listen::run(args).await,
+        Some(Command::Replay(args)) => replay::run(args).await,
+    }
+}

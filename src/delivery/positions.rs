@@ -1,0 +1,220 @@
+//! The subscriptions of one connected channel and where each stands; turns events into frames. No I/O.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::base::ids::{Stream, SubscriptionId};
+use crate::channel::cursor::{Cursor, Horizon, Step};
+use crate::log::Event;
+use crate::subscription::Subscription;
+use crate::wire::nc;
+use crate::wire::nms::{self, EventListShape};
+use crate::wire::urls::Urls;
+
+/// A frame is sent when it has grown this large, however few lists it holds.
+const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// One subscription of the channel.
+#[derive(Debug)]
+struct Live {
+    subscription: Subscription,
+    shape: EventListShape,
+    /// It must read the log before it can take events as they come.
+    behind: bool,
+    /// Its cursor has moved since it was confirmed last.
+    moved: bool,
+}
+
+/// The subscriptions of one connected channel.
+pub struct Positions {
+    urls: Arc<Urls>,
+    lists_max: u32,
+    live: HashMap<SubscriptionId, Live>,
+    by_stream: HashMap<Stream, Vec<SubscriptionId>>,
+    frame: String,
+    lists: u32,
+    frames: Vec<String>,
+}
+
+impl Positions {
+    /// No subscriptions yet; at most `lists_max` lists in a notificationList.
+    pub fn new(urls: Arc<Urls>, lists_max: u32) -> Self {
+        Positions {
+            urls,
+            lists_max,
+            live: HashMap::new(),
+            by_stream: HashMap::new(),
+            frame: String::new(),
+            lists: 0,
+            frames: Vec::new(),
+        }
+    }
+
+    /// Takes up a subscription as the database has it, to read the log from its cursor. What is in memory is further
+    /// than what is stored, unless the stored position is of a newer generation.
+    pub fn take_up(&mut self, mut subscription: Subscription) {
+        let id = subscription.id.clone();
+        let mut moved = false;
+        if let Some(known) = self.remove(&id)
+            && known.subscription.cursor.generation >= subscription.cursor.generation
+        {
+            subscription.cursor = known.subscription.cursor;
+            moved = known.moved;
+        }
+        self.by_stream.entry(subscription.of.stream().clone()).or_default().push(id.clone());
+        let shape = EventListShape::new(&subscription, &self.urls);
+        self.live.insert(id, Live { subscription, shape, behind: true, moved });
+    }
+
+    /// Forgets a subscription that has ended.
+    pub fn drop_subscription(&mut self, id: &SubscriptionId) {
+        self.remove(id);
+    }
+
+    /// Forgets all but these.
+    pub fn keep_only(&mut self, ids: &[SubscriptionId]) {
+        let gone: Vec<_> = self.live.keys().filter(|id| !ids.contains(id)).cloned().collect();
+        for id in gone {
+            self.remove(&id);
+        }
+    }
+
+    fn remove(&mut self, id: &SubscriptionId) -> Option<Live> {
+        let live = self.live.remove(id)?;
+        let stream = live.subscription.of.stream();
+        if let Some(ids) = self.by_stream.get_mut(stream) {
+            ids.retain(|other| other != id);
+            if ids.is_empty() {
+                self.by_stream.remove(stream);
+            }
+        }
+        Some(live)
+    }
+
+    /// Whether any subscription wants this stream.
+    pub fn wants_stream(&self, stream: &Stream) -> bool {
+        self.by_stream.contains_key(stream)
+    }
+
+    /// Every cursor, to be held against the log.
+    pub fn cursors(&self) -> Vec<(SubscriptionId, (Stream, Cursor))> {
+        let cursor = |live: &Live| (live.subscription.of.stream().clone(), live.subscription.cursor);
+        self.live.iter().map(|(id, live)| (id.clone(), cursor(live))).collect()
+    }
+
+    /// What the log says of a cursor: where it cannot go on, a resetBox is due.
+    pub fn hold_against(&mut self, id: &SubscriptionId, horizon: &Horizon) {
+        let Some(live) = self.live.get_mut(id) else { return };
+        let cursor = &mut live.subscription.cursor;
+        if !cursor.reset && !horizon.continues(cursor) {
+            cursor.reset_to(horizon.head_seq, horizon.head_at);
+        }
+    }
+
+    /// A subscription that must read the log, and from where.
+    pub fn behind(&self) -> Option<(SubscriptionId, Stream, i64)> {
+        let (id, live) = self.live.iter().find(|(_, live)| live.behind)?;
+        Some((id.clone(), live.subscription.of.stream().clone(), live.subscription.cursor.next_seq))
+    }
+
+    /// An event that came by the tail, for all subscriptions of its stream.
+    pub fn offer(&mut self, event: &Event) {
+        self.each(event, |live| match live.subscription.cursor.step(event.seq) {
+            Step::Take => true,
+            Step::Drop => false,
+            Step::Gap => {
+                live.behind = true;
+                false
+            }
+        });
+    }
+
+    /// A copy of an event that came ahead of the tail: taken if it is the next one, else left to the tail.
+    pub fn offer_copy(&mut self, event: &Event) {
+        self.each(event, |live| live.subscription.cursor.step(event.seq) == Step::Take);
+    }
+
+    fn each(&mut self, event: &Event, mut takes: impl FnMut(&mut Live) -> bool) {
+        let Some(ids) = self.by_stream.get(&event.stream) else { return };
+        for id in ids.clone() {
+            let Some(live) = self.live.get_mut(&id) else { continue };
+            if !live.behind && takes(live) {
+                self.pass(&id, event);
+            }
+        }
+    }
+
+    /// A page of the log for a subscription that was behind; `last`: it reaches the present.
+    pub fn replay(&mut self, id: &SubscriptionId, page: &[Arc<Event>], last: bool) {
+        self.pass_reset(id);
+        for event in page {
+            let Some(live) = self.live.get(id) else { return };
+            if live.subscription.cursor.step(event.seq) == Step::Take {
+                self.pass(id, event);
+            }
+        }
+        if let Some(live) = self.live.get_mut(id) {
+            live.behind = !last;
+        }
+    }
+
+    fn pass_reset(&mut self, id: &SubscriptionId) {
+        let Some(live) = self.live.get_mut(id) else { return };
+        let cursor = &mut live.subscription.cursor;
+        if cursor.reset {
+            let index = cursor.pass_reset();
+            let at = cursor.next_at;
+            live.moved = true;
+            self.add_list(id, nms::RESET_BOX, index, at);
+        }
+    }
+
+    fn pass(&mut self, id: &SubscriptionId, event: &Event) {
+        let Some(live) = self.live.get_mut(id) else { return };
+        let urls = &self.urls;
+        let body = live.subscription.wants(event).then(|| event.body(|event| nms::event(event, urls))).flatten();
+        live.moved = true;
+        let index = live.subscription.cursor.pass(event.edited_at, body.is_some());
+        if let Some((index, body)) = index.zip(body) {
+            self.add_list(id, body, index, event.edited_at);
+        }
+    }
+
+    fn add_list(&mut self, id: &SubscriptionId, body: &str, index: i64, at: DateTime<Utc>) {
+        let Some(live) = self.live.get(id) else { return };
+        nc::add_to_list(&mut self.frame, |out| live.shape.write(out, body, index, at));
+        self.lists += 1;
+        if self.lists >= self.lists_max || self.frame.len() >= FRAME_BYTES_MAX {
+            self.end_frame();
+        }
+    }
+
+    fn end_frame(&mut self) {
+        if self.lists > 0 {
+            nc::end_list(&mut self.frame);
+            self.frames.push(std::mem::take(&mut self.frame));
+            self.lists = 0;
+        }
+    }
+
+    /// The frames made since the last call.
+    pub fn take_frames(&mut self) -> Vec<String> {
+        self.end_frame();
+        std::mem::take(&mut self.frames)
+    }
+
+    /// The positions that moved since they were last taken: confirmed once everything before them has arrived.
+    pub fn take_moved(&mut self) -> Vec<(SubscriptionId, Cursor)> {
+        let taken = |(id, live): (&SubscriptionId, &mut Live)| {
+            std::mem::take(&mut live.moved).then(|| (id.clone(), live.subscription.cursor))
+        };
+        self.live.iter_mut().filter_map(taken).collect()
+    }
+
+    /// The moment from which nothing is lost, whichever the subscription: for a close frame's reason.
+    pub fn restart_at(&self) -> Option<DateTime<Utc>> {
+        self.live.values().map(|live| live.subscription.cursor.next_at).min()
+    }
+}

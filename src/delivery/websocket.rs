@@ -1,0 +1,445 @@
+//! One open WebSocket of a channel.
+//!
+//! A WebSocket has no acknowledgement of its own. So after a batch a Ping goes out that stands for the positions
+//! reached: its Pong proves that everything before it arrived at the peer's WebSocket stack, and only then are the
+//! positions stored. At most one such Ping is under way. What was not confirmed is sent again after a reconnect, with
+//! the same index and content, since each list holds one event and follows from the log, the cursor and the filter.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::positions::Positions;
+use crate::base::ids::SubscriptionId;
+use crate::base::{Error, Result};
+use crate::channel::confirm::Confirmations;
+use crate::channel::cursor::Cursor;
+use crate::channel::hub::{Connection, End, Hub};
+use crate::channel::queue::{Item, Taken};
+use crate::channel::{Channel, rows as channels};
+use crate::config::Limits;
+use crate::log::event::token;
+use crate::log::{Event, rows as log};
+use crate::postgres::Database;
+use crate::subscription::rows as subscriptions;
+use crate::wire::nc::{self, FromClient};
+use crate::wire::urls::Urls;
+
+/// Events read from the log at once.
+const PAGE_EVENTS: i64 = 500;
+/// Items taken from the queue at once.
+const BATCH_ITEMS: usize = 128;
+/// How long a closing client may take to answer.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// A client's connChecks renew the lifetime this often at most.
+const REFRESH_PAUSE: Duration = Duration::from_secs(1);
+/// Pause after the database could not be read.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// Why the server closes a socket: the code and what the reason begins with. 4000 to 4999 are for applications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Close {
+    Draining,
+    Superseded,
+    Deleted,
+    Expired,
+    Stalled,
+    Fault,
+    NotText,
+    NotJson,
+}
+
+impl Close {
+    fn code_and_reason(self) -> (u16, &'static str) {
+        match self {
+            Close::Draining => (close_code::AWAY, "server stopping"),
+            Close::Superseded => (4001, "superseded by a newer connection"),
+            Close::Deleted => (4002, "channel deleted"),
+            Close::Expired => (4003, "channel expired"),
+            Close::Stalled => (4004, "frames or Pings not taken in time"),
+            Close::Fault => (close_code::ERROR, "internal error"),
+            Close::NotText => (close_code::UNSUPPORTED, "only text frames are understood"),
+            Close::NotJson => (close_code::INVALID, "not a JSON message"),
+        }
+    }
+}
+
+impl From<End> for Close {
+    fn from(end: End) -> Self {
+        match end {
+            End::Superseded => Close::Superseded,
+            End::Deleted => Close::Deleted,
+            End::Expired => Close::Expired,
+        }
+    }
+}
+
+/// How a session ends.
+enum Over {
+    /// We close.
+    Close(Close),
+    /// The client is gone.
+    Gone,
+}
+
+impl From<Close> for Over {
+    fn from(close: Close) -> Self {
+        Over::Close(close)
+    }
+}
+
+/// What every session needs.
+pub struct Delivery {
+    /// The log and the positions.
+    pub database: Database,
+    /// The channels connected here.
+    pub hub: Arc<Hub>,
+    /// Stores positions.
+    pub confirmations: Arc<Confirmations>,
+    /// Makes URLs.
+    pub urls: Arc<Urls>,
+    /// Policy.
+    pub limits: Limits,
+    /// The server is to end.
+    pub stop: CancellationToken,
+}
+
+impl Delivery {
+    /// Serves a socket until it is over.
+    pub async fn serve(self: Arc<Self>, channel: Channel, socket: WebSocket) {
+        let name = uuid::Uuid::new_v4().simple().to_string();
+        let connection = self.hub.connect(channel.id.clone(), name, self.limits.queue_events_max);
+        let (sink, mut stream) = socket.split();
+        let mut session = Session {
+            positions: Positions::new(self.urls.clone(), channel.max_notifications),
+            connection: connection.clone(),
+            sink,
+            unpinged: false,
+            ping: None,
+            pings: 0,
+            heard_at: Instant::now(),
+            refreshed: None,
+            delivery: self.clone(),
+        };
+        let over = match session.run(&mut stream).await {
+            Ok(never) => match never {},
+            Err(over) => over,
+        };
+        self.hub.disconnect(&connection);
+        if let Over::Close(close) = over {
+            debug!(channel = %channel.id, "closing: {close:?}");
+            session.close(close, &mut stream).await;
+        }
+    }
+
+    fn stall(&self) -> Duration {
+        Duration::from_secs(self.limits.socket_stall_seconds)
+    }
+}
+
+/// A Ping under way.
+struct Ping {
+    number: u64,
+    sent_at: Instant,
+    stands_for: Vec<(SubscriptionId, Cursor)>,
+}
+
+struct Session {
+    delivery: Arc<Delivery>,
+    connection: Arc<Connection>,
+    positions: Positions,
+    sink: SplitSink<WebSocket, Message>,
+    /// Lists were sent that no Ping stands for yet.
+    unpinged: bool,
+    ping: Option<Ping>,
+    pings: u64,
+    heard_at: Instant,
+    refreshed: Option<Instant>,
+}
+
+type Never = std::convert::Infallible;
+
+impl Session {
+    async fn run(&mut self, stream: &mut SplitStream<WebSocket>) -> Result<Never, Over> {
+        let stop = self.delivery.stop.clone();
+        let connection = self.connection.clone();
+        let opening = self.open();
+        let opened =
+            tokio::select! { end = connection.ended() => Err(Close::from(end).into()), opened = opening => opened };
+        opened?;
+        let mut keepalive = interval(Duration::from_secs(self.delivery.limits.socket_ping_seconds.max(1)) / 2);
+        keepalive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            if self.positions.behind().is_some() {
+                while let Some(message) = stream.next().now_or_never() {
+                    self.hear(message).await?;
+                }
+                self.take_queue().await?;
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Err(Close::Draining.into()),
+                    end = connection.ended() => return Err(Close::from(end).into()),
+                    caught_up = self.read_log() => caught_up?,
+                }
+                continue;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Err(Close::Draining.into()),
+                end = connection.ended() => return Err(Close::from(end).into()),
+                message = stream.next() => self.hear(message).await?,
+                () = connection.woken() => self.take_queue().await?,
+                _ = keepalive.tick() => self.keep_alive().await?,
+            }
+        }
+    }
+
+    /// Says in the log that this socket is the channel's, then takes up the subscriptions. From the connect on, the
+    /// hub has told us of new ones; it is told of the streams before their log is read: so nothing falls between.
+    async fn open(&mut self) -> Result<(), Over> {
+        let delivery = self.delivery.clone();
+        let opened = retry(|| channels::open(&delivery.database, &self.connection.channel, &self.connection.id)).await;
+        self.connection.opened_at(opened.map_err(|_| Close::Deleted)?);
+        self.take_up_all().await
+    }
+
+    /// Takes up all subscriptions of the channel, holds their cursors against the log, and reads on from there.
+    async fn take_up_all(&mut self) -> Result<(), Over> {
+        let database = self.delivery.database.clone();
+        let all =
+            retry(|| subscriptions::of_channel(&database, &self.connection.channel)).await.map_err(|_| Close::Fault)?;
+        let ids: Vec<_> = all.iter().map(|subscription| subscription.id.clone()).collect();
+        self.positions.keep_only(&ids);
+        for subscription in all {
+            self.delivery.hub.follow(&self.connection, subscription.of.stream());
+            self.positions.take_up(subscription);
+        }
+        let (ids, cursors): (Vec<_>, Vec<_>) = self.positions.cursors().into_iter().unzip();
+        let horizons = retry(|| subscriptions::horizons(&database, &cursors)).await.map_err(|_| Close::Fault)?;
+        for (id, horizon) in ids.iter().zip(&horizons) {
+            self.positions.hold_against(id, horizon);
+        }
+        Ok(())
+    }
+
+    /// Empties the queue.
+    async fn take_queue(&mut self) -> Result<(), Over> {
+        while let Some(taken) = self.connection.take(BATCH_ITEMS) {
+            match taken {
+                Taken::Lagged => self.take_up_all().await?,
+                Taken::Items(items) => {
+                    for item in items {
+                        match item {
+                            Item::Copy(event) => self.positions.offer_copy(&event),
+                            Item::Event(event) => {
+                                self.positions.offer(&event);
+                                if event.kind.is_of_subscription() {
+                                    self.learn(&event).await?;
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            self.send().await?;
+        }
+        Ok(())
+    }
+
+    /// A subscription was created, repositioned, prolonged or ended: if it is ours, looks it up.
+    async fn learn(&mut self, event: &Event) -> Result<(), Over> {
+        let Some(told) = event.subscription() else { return Ok(()) };
+        let Some(of) = crate::base::ids::BoxName::of(&event.stream) else { return Ok(()) };
+        if told.channel() != self.connection.channel {
+            return Ok(());
+        }
+        let (id, database) = (told.id(), self.delivery.database.clone());
+        match retry(|| subscriptions::get(&database, &of, &id)).await {
+            Ok(subscription) => {
+                self.delivery.hub.follow(&self.connection, &event.stream);
+                self.positions.take_up(subscription);
+            }
+            Err(_) => {
+                self.positions.drop_subscription(&id);
+                if !self.positions.wants_stream(&event.stream) {
+                    self.delivery.hub.unfollow(&self.connection, &event.stream);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one page of the log for one subscription that is behind.
+    async fn read_log(&mut self) -> Result<(), Over> {
+        let Some((id, stream, seq)) = self.positions.behind() else { return Ok(()) };
+        match log::read_stream(&self.delivery.database, &stream, seq, PAGE_EVENTS).await {
+            Ok(page) => {
+                let last = (page.len() as i64) < PAGE_EVENTS;
+                self.positions.replay(&id, &page, last);
+                self.send().await
+            }
+            Err(fault) => {
+                debug!("the log cannot be read yet: {fault}");
+                sleep(RETRY_PAUSE).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends the frames that are ready, and a Ping that stands for what they brought.
+    async fn send(&mut self) -> Result<(), Over> {
+        let frames = self.positions.take_frames();
+        self.unpinged |= !frames.is_empty();
+        let messages = frames.into_iter().map(|frame| Message::Text(frame.into()));
+        self.write(messages).await?;
+        self.ask_for_confirmation().await
+    }
+
+    /// Positions reached are confirmed by the Pong to a Ping; those reached without sending anything, at once.
+    async fn ask_for_confirmation(&mut self) -> Result<(), Over> {
+        if self.ping.is_some() {
+            return Ok(());
+        }
+        let moved = self.positions.take_moved();
+        if std::mem::take(&mut self.unpinged) {
+            return self.send_ping(moved).await;
+        }
+        self.confirm(moved);
+        Ok(())
+    }
+
+    async fn send_ping(&mut self, stands_for: Vec<(SubscriptionId, Cursor)>) -> Result<(), Over> {
+        self.pings += 1;
+        self.ping = Some(Ping { number: self.pings, sent_at: Instant::now(), stands_for });
+        let payload = self.pings.to_be_bytes().to_vec();
+        self.write(std::iter::once(Message::Ping(payload.into()))).await
+    }
+
+    fn confirm(&self, positions: Vec<(SubscriptionId, Cursor)>) {
+        for (id, cursor) in positions {
+            self.delivery.confirmations.confirm(id, cursor);
+        }
+    }
+
+    async fn keep_alive(&mut self) -> Result<(), Over> {
+        match &self.ping {
+            Some(ping) if ping.sent_at.elapsed() > self.delivery.stall() => Err(Close::Stalled.into()),
+            Some(_) => Ok(()),
+            None if self.heard_at.elapsed() < Duration::from_secs(self.delivery.limits.socket_ping_seconds) => Ok(()),
+            None => {
+                let moved = self.positions.take_moved();
+                self.send_ping(moved).await
+            }
+        }
+    }
+
+    /// What the client sent.
+    async fn hear(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), Over> {
+        self.heard_at = Instant::now();
+        match message {
+            None | Some(Err(_) | Ok(Message::Close(_))) => Err(Over::Gone),
+            Some(Ok(Message::Binary(_))) => Err(Close::NotText.into()),
+            Some(Ok(Message::Ping(_))) => Ok(()), // answered below us
+            Some(Ok(Message::Pong(payload))) => self.pong(&payload).await,
+            Some(Ok(Message::Text(text))) => match nc::read_from_client(&text) {
+                Ok(FromClient::ConnCheck) => self.answer_check().await,
+                Ok(FromClient::ConnAck | FromClient::Unknown) => Ok(()),
+                Err(_) => Err(Close::NotJson.into()),
+            },
+        }
+    }
+
+    async fn pong(&mut self, payload: &[u8]) -> Result<(), Over> {
+        let Some(ping) = self.ping.take_if(|ping| payload == ping.number.to_be_bytes()) else { return Ok(()) };
+        self.confirm(ping.stands_for);
+        self.ask_for_confirmation().await
+    }
+
+    /// A connCheck renews the lifetime and must be answered (Appendix I.3).
+    async fn answer_check(&mut self) -> Result<(), Over> {
+        let database = self.delivery.database.clone();
+        let channel = self.connection.channel.clone();
+        let lately = self.refreshed.is_some_and(|at| at.elapsed() < REFRESH_PAUSE);
+        let granted = if lately {
+            channels::get(&database, &channel).await.map(|channel| channel.lifetime_seconds)
+        } else {
+            self.refreshed = Some(Instant::now());
+            channels::refresh(&database, &channel, None).await
+        };
+        match granted {
+            Ok(seconds) => self.write(std::iter::once(Message::Text(nc::conn_ack(seconds).into()))).await,
+            Err(Error::NotFound { .. }) => Err(Close::Expired.into()),
+            Err(fault) => {
+                warn!("a connCheck stays without answer: {fault}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes messages. A client that does not take them in time is disconnected; meanwhile its queue may overflow,
+    /// which costs it a read of the log and nobody anything else.
+    async fn write(&mut self, messages: impl Iterator<Item = Message>) -> Result<(), Over> {
+        let connection = self.connection.clone();
+        let (stop, stall) = (self.delivery.stop.clone(), self.delivery.stall());
+        let mut written = false;
+        for message in messages {
+            written = true;
+            let sent = tokio::select! {
+                biased;
+                sent = timeout(stall, self.sink.feed(message)) => sent,
+                end = connection.ended() => return Err(Close::from(end).into()),
+                () = stop.cancelled() => return Err(Close::Draining.into()),
+            };
+            sent.map_err(|_| Over::Close(Close::Stalled))?.map_err(|_| Over::Gone)?;
+        }
+        if !written {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            sent = timeout(stall, self.sink.flush()) => sent.map_err(|_| Over::Close(Close::Stalled))?.map_err(|_| Over::Gone),
+            end = connection.ended() => Err(Close::from(end).into()),
+            () = stop.cancelled() => Err(Close::Draining.into()),
+        }
+    }
+
+    /// Closes, with the position in the reason from which nothing is lost, and hears the last Pongs.
+    async fn close(&mut self, close: Close, stream: &mut SplitStream<WebSocket>) {
+        let (code, reason) = close.code_and_reason();
+        let reason = match self.positions.restart_at() {
+            Some(at) => format!("{reason}; restartToken={}", token(at)),
+            None => reason.to_owned(),
+        };
+        let frame = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+        let _ = timeout(CLOSE_PATIENCE, async {
+            self.sink.send(frame).await.ok()?;
+            while let Some(Ok(message)) = stream.next().await {
+                if let Message::Pong(payload) = message
+                    && let Some(ping) = self.ping.take_if(|ping| *payload == ping.number.to_be_bytes())
+                {
+                    self.confirm(ping.stands_for);
+                }
+            }
+            Some(())
+        })
+        .await;
+    }
+}
+
+/// Tries again while the database is not to be had. Other errors are the caller's.
+async fn retry<T, F: Future<Output = Result<T>>>(mut attempt: impl FnMut() -> F) -> Result<T> {
+    loop {
+        match attempt().await {
+            Err(Error::Busy(fault)) => {
+                debug!("again: {fault}");
+                sleep(RETRY_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}

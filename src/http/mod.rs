@@ -1,0 +1,60 @@
+//! The HTTP API: one nest per specification. Every answer that is not a success is a `requestError`.
+
+pub mod extract;
+pub mod fault;
+pub mod nc;
+pub mod nms;
+pub mod ops;
+pub mod state;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+
+use crate::base::Error;
+use state::App;
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    let body_bytes_max = app.limits.body_bytes_max;
+    Router::new()
+        .nest("/notificationchannel/v1/{userId}/channels", nc::routes())
+        .nest("/nms/v1/{storeName}/{boxId}", nms::routes())
+        .route("/ws/{token}", only("GET", get(nc::socket::open)))
+        .route("/healthz", only("GET", get(ops::healthz)))
+        .route("/readyz", only("GET", get(ops::readyz)))
+        .fallback(async || fault::response(&Error::NotFound { what: "resource" }))
+        .layer(DefaultBodyLimit::max(body_bytes_max))
+        .with_state(app)
+}
+
+/// A resource whose 405 names the verbs it has.
+fn only(allow: &'static str, methods: MethodRouter<App>) -> MethodRouter<App> {
+    methods.fallback(move || async move { not_allowed(allow) })
+}
+
+fn not_allowed(allow: &'static str) -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, HeaderValue::from_static(allow))]).into_response()
+}
+
+/// 201 with Location and the new resource.
+fn created(location: &str, body: &serde_json::Value) -> Response {
+    let mut response = (StatusCode::CREATED, axum::Json(body)).into_response();
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// GET and POST on a collection.
+fn collection<G, P, GT, PT>(list: G, create: P) -> MethodRouter<App>
+where
+    G: axum::handler::Handler<GT, App>,
+    P: axum::handler::Handler<PT, App>,
+    GT: 'static,
+    PT: 'static,
+{
+    only("GET, POST", get(list).merge(post(create)))
+}

@@ -1,0 +1,25 @@
+//! One channel (6.2).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::Value;
+
+use crate::base::Result;
+use crate::channel::rows;
+use crate::http::extract::{PathIds, ReadsJson};
+use crate::http::state::App;
+use crate::wire::nc;
+
+/// 6.2.3.
+pub async fn read(State(app): State<App>, ids: PathIds, _: ReadsJson) -> Result<Json<Value>> {
+    let (channel, _) = rows::get_of(&app.database, &ids.user()?, &ids.channel()?).await?;
+    Ok(Json(nc::channel(&channel, &app.urls)))
+}
+
+/// 6.2.6: its subscriptions end with it, its socket is closed.
+pub async fn delete(State(app): State<App>, ids: PathIds) -> Result<StatusCode> {
+    let (channel, _) = rows::get_of(&app.database, &ids.user()?, &ids.channel()?).await?;
+    rows::delete(&app.database, &channel.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,46 @@
+//! The channelURL of a `WebSockets` channel (Appendix I).
+
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::response::{IntoResponse, Response};
+
+use crate::base::{Error, Result};
+use crate::channel::{ChannelType, rows};
+use crate::http::extract::PathIds;
+use crate::http::state::App;
+use crate::wire::nc::SUBPROTOCOL;
+
+/// What a client may send: connCheck and connAck are small.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes written but not yet taken by the kernel, beyond which a write waits.
+const WRITE_BYTES_MAX: usize = 256 * 1024;
+/// Small, since a server holds one for each of many idle sockets.
+const READ_BYTES: usize = 1024;
+
+/// Opens the socket. The sub-protocol is answered when it is offered; clients that offer none are served too.
+pub async fn open(
+    State(app): State<App>,
+    ids: PathIds,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response> {
+    const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
+    let id = app.urls.channel_of_socket(ids.token()?).ok_or(NO_CHANNEL)?;
+    let channel = rows::get(&app.database, &id).await?;
+    if channel.channel_type != ChannelType::WebSockets {
+        return Err(NO_CHANNEL);
+    }
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return Ok(rejection.into_response()),
+    };
+    let (delivery, tasks) = (app.delivery.clone(), app.tasks.clone());
+    Ok(upgrade
+        .protocols([SUBPROTOCOL])
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_frame_size(MESSAGE_BYTES_MAX)
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BYTES_MAX)
+        .on_upgrade(move |socket| tasks.track(delivery.serve(channel, socket))))
+}

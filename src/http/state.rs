@@ -1,0 +1,33 @@
+//! What handlers may reach.
+
+use std::sync::Arc;
+
+use crate::channel::confirm::Confirmations;
+use crate::channel::hub::Hub;
+use crate::config::Limits;
+use crate::delivery::websocket::Delivery;
+use crate::lifecycle::Tasks;
+use crate::log::tailer::Status;
+use crate::postgres::Database;
+use crate::wire::urls::Urls;
+
+/// The parts of a running server.
+#[derive(Clone)]
+pub struct App {
+    /// The log and its projections.
+    pub database: Database,
+    /// Makes URLs.
+    pub urls: Arc<Urls>,
+    /// Policy.
+    pub limits: Arc<Limits>,
+    /// The channels connected here.
+    pub hub: Arc<Hub>,
+    /// Positions on their way to the database.
+    pub confirmations: Arc<Confirmations>,
+    /// Serves sockets.
+    pub delivery: Arc<Delivery>,
+    /// How the log is followed.
+    pub tail: Arc<Status>,
+    /// To wait for sessions at the end.
+    pub tasks: Tasks,
+}

@@ -1,0 +1,64 @@
+//! What must be done from time to time, by one node or another: idempotent, bounded, cancellable.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::base::Result;
+use crate::postgres::Database;
+
+/// How often channels and subscriptions that outlived their time are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+/// How many are ended in one transaction.
+const EXPIRE_BATCH: i32 = 100;
+/// How often the partitions ahead are looked after.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
+
+/// Ends channels and subscriptions at their time, by the database's clock.
+pub async fn expire(database: Database, stop: CancellationToken) -> anyhow::Result<()> {
+    every(EXPIRE_EVERY, stop, "expiry", || expire_once(&database)).await
+}
+
+async fn expire_once(database: &Database) -> Result<()> {
+    loop {
+        let row = database.get().await?.query_one("select tocsin.expire($1)", &[&EXPIRE_BATCH]).await?;
+        if row.get::<_, i32>(0) < EXPIRE_BATCH {
+            return Ok(());
+        }
+    }
+}
+
+/// Attaches the partitions of the months ahead.
+pub async fn partitions(database: Database, months_ahead: i32, stop: CancellationToken) -> anyhow::Result<()> {
+    every(PARTITIONS_EVERY, stop, "partitions", || attach_partitions(&database, months_ahead)).await
+}
+
+async fn attach_partitions(database: &Database, months_ahead: i32) -> Result<()> {
+    let row = database.get().await?.query_one("select tocsin.attach_partitions($1)", &[&months_ahead]).await?;
+    let attached: i64 = row.get(0);
+    if attached > 0 {
+        info!("{attached} partitions attached");
+    }
+    Ok(())
+}
+
+async fn every<F: Future<Output = Result<()>>>(
+    pause: Duration,
+    stop: CancellationToken,
+    duty: &str,
+    mut once: impl FnMut() -> F,
+) -> anyhow::Result<()> {
+    let mut ticks = interval(pause);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        if let Err(fault) = once().await {
+            warn!("{duty}: {fault}");
+        }
+    }
+}

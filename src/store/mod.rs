@@ -1,0 +1,23 @@
+//! What is in the boxes.
+
+pub mod rows;
+
+use chrono::{DateTime, Utc};
+
+use crate::base::ids::BoxName;
+use crate::log::event::ObjectState;
+
+/// An object as it is now.
+#[derive(Debug)]
+pub struct Object {
+    /// Its id, unique over all boxes.
+    pub id: i64,
+    /// The box it is in.
+    pub of: BoxName,
+    /// Attributes, flags, folder, correlation.
+    pub state: ObjectState,
+    /// Seq of its last change: lastModSeq.
+    pub seq: i64,
+    /// When it was stored.
+    pub created_at: DateTime<Utc>,
+}

@@ -1,0 +1,33 @@
+//! The SQL of objects.
+
+use serde_json::{Map, Value};
+use tokio_postgres::types::Json;
+
+use super::Object;
+use crate::base::ids::BoxName;
+use crate::base::{Error, Result};
+use crate::log::event::ObjectState;
+use crate::postgres::Database;
+
+/// An object of a box by the id in its URL. [`Error::NotFound`] when there is none, any text may be asked for.
+pub async fn get_object(database: &Database, of: &BoxName, id: &str) -> Result<Object> {
+    const NO_OBJECT: Error = Error::NotFound { what: "object" };
+    let id: i64 = id.parse().map_err(|_| NO_OBJECT)?;
+    let client = database.get().await?;
+    let statement = client.prepare_cached(include_str!("../../sql/queries/object_get.sql")).await?;
+    let row = client.query_opt(&statement, &[&id, &of.store(), &of.box_id()]).await?.ok_or(NO_OBJECT)?;
+    let Json(attributes): Json<Map<String, Value>> = row.get("attributes");
+    Ok(Object {
+        id,
+        of: of.clone(),
+        state: ObjectState {
+            attributes,
+            flags: row.get("flags"),
+            folder: Some(row.get("folder")),
+            correlation_id: row.get("correlation_id"),
+            correlation_tag: row.get("correlation_tag"),
+        },
+        seq: row.get("seq"),
+        created_at: row.get("created_at"),
+    })
+}

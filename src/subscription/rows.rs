@@ -1,0 +1,281 @@
+//! The SQL of subscriptions.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{GenericClient, Transaction};
+use serde_json::json;
+use tokio_postgres::Row;
+use tokio_postgres::types::Json;
+
+use super::{BoxHead, Format, Start, Subscription, TokenRule};
+use crate::base::ids::{BoxName, ChannelId, Stream, SubscriptionId};
+use crate::base::{Error, Result};
+use crate::channel::cursor::{Cursor, Horizon};
+use crate::filter::Filter;
+use crate::log::event::token as token_text;
+use crate::log::rows::read_stream_with;
+use crate::postgres::Database;
+
+/// Events looked at in one go while counting.
+const COUNT_PAGE: i64 = 1000;
+
+/// What a client asks for, after policy.
+#[derive(Debug)]
+pub struct NewSubscription {
+    /// Which box.
+    pub of: BoxName,
+    /// Where to deliver.
+    pub channel: ChannelId,
+    /// As the client gave it.
+    pub notify_url: String,
+    /// Echoed in every list.
+    pub callback_data: Option<String>,
+    /// Format of the lists.
+    pub format: Format,
+    /// What is wanted.
+    pub filter: Option<Filter>,
+    /// Echoed.
+    pub client_correlator: Option<String>,
+    /// Granted, in seconds.
+    pub duration_seconds: u32,
+    /// Where to start; `None`: now.
+    pub restart_token: Option<DateTime<Utc>>,
+}
+
+/// Creates a subscription: an event in the box's stream, so that "after it" is a place in the log and not a race.
+pub async fn create(database: &Database, new: NewSubscription, on_channel_max: u32) -> Result<Subscription> {
+    let id = SubscriptionId::random();
+    let mut client = database.get().await?;
+    let transaction = client.transaction().await?;
+    admit(&transaction, &new.channel, on_channel_max).await?;
+    let stream = new.of.stream();
+    let start = match new.restart_token {
+        Some(token) => Some(seek(&transaction, stream, token).await?),
+        None => None,
+    };
+    let mut data = json!({
+        "id": id.as_str(), "channel": new.channel.as_str(), "notifyURL": new.notify_url,
+        "callbackData": new.callback_data, "format": new.format.name(), "filter": new.filter,
+        "clientCorrelator": new.client_correlator,
+        "expiresAt": expiry(&transaction, new.duration_seconds).await?,
+    });
+    if let Some(start) = start {
+        data["from"] = json!(start.after_seq);
+        data["token"] = json!(token_text(start.at));
+        data["reset"] = json!(start.reset);
+    }
+    append(&transaction, stream, "subscription.created", data).await?;
+    let subscription = one(select(&transaction, Some(stream), Some(&id), None).await?)?;
+    transaction.commit().await?;
+    Ok(subscription)
+}
+
+/// What a client wants changed.
+#[derive(Debug, Default)]
+pub struct Update {
+    /// New duration from now, granted, in seconds.
+    pub duration_seconds: Option<u32>,
+    /// Start again from here.
+    pub restart_token: Option<DateTime<Utc>>,
+}
+
+/// Updates a subscription. With a restartToken, delivery starts again after that moment, and the index goes on where
+/// it would have been had everything up to now been delivered: what is on its way to the client has lower ones.
+pub async fn update(database: &Database, of: &BoxName, id: &SubscriptionId, update: Update) -> Result<Subscription> {
+    let stream = of.stream();
+    let mut client = database.get().await?;
+    let transaction = client.transaction().await?;
+    let head = lock_head(&transaction, stream).await?;
+    let before = one(select(&transaction, Some(stream), Some(id), None).await?)?;
+    let mut data = json!({ "id": id.as_str(), "channel": before.channel.as_str() });
+    data["expiresAt"] = match update.duration_seconds {
+        Some(seconds) => json!(expiry(&transaction, seconds).await?),
+        None => json!(token_text(before.expires_at)),
+    };
+    let kind = match update.restart_token {
+        None => "subscription.updated",
+        Some(token) => {
+            let start = resolve(&transaction, stream, &head, token).await?;
+            let index = index_at(&transaction, &before, head.seq).await?;
+            data["from"] = json!(start.after_seq);
+            data["token"] = json!(token_text(start.at));
+            data["reset"] = json!(start.reset);
+            data["index"] = json!(index);
+            "subscription.repositioned"
+        }
+    };
+    append(&transaction, stream, kind, data).await?;
+    let after = one(select(&transaction, Some(stream), Some(id), None).await?)?;
+    transaction.commit().await?;
+    Ok(after)
+}
+
+/// Ends a subscription.
+pub async fn delete(database: &Database, of: &BoxName, id: &SubscriptionId) -> Result<()> {
+    let row = database
+        .get()
+        .await?
+        .query_one("select tocsin.end_subscription($1, $2, 'deleted')", &[&of.stream().as_str(), &id.as_str()])
+        .await?;
+    if row.get(0) { Ok(()) } else { Err(NO_SUBSCRIPTION) }
+}
+
+/// A live subscription of a box.
+pub async fn get(database: &Database, of: &BoxName, id: &SubscriptionId) -> Result<Subscription> {
+    one(select(&database.get().await?, Some(of.stream()), Some(id), None).await?)
+}
+
+/// The live subscriptions of a box, oldest first.
+pub async fn list(database: &Database, of: &BoxName) -> Result<Vec<Subscription>> {
+    select(&database.get().await?, Some(of.stream()), None, None).await
+}
+
+/// The live subscriptions that deliver to a channel.
+pub async fn of_channel(database: &Database, channel: &ChannelId) -> Result<Vec<Subscription>> {
+    select(&database.get().await?, None, None, Some(channel)).await
+}
+
+/// What the log says of each cursor's stream, in the same order.
+pub async fn horizons(database: &Database, cursors: &[(Stream, Cursor)]) -> Result<Vec<Horizon>> {
+    let streams: Vec<&str> = cursors.iter().map(|(stream, _)| stream.as_str()).collect();
+    let seqs: Vec<i64> = cursors.iter().map(|(_, cursor)| cursor.next_seq - 1).collect();
+    let client = database.get().await?;
+    let statement = client.prepare_cached(include_str!("../../sql/queries/subscription_horizons.sql")).await?;
+    let rows = client.query(&statement, &[&streams, &seqs]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Horizon {
+            head_seq: row.get::<_, Option<i64>>(0).unwrap_or(0),
+            head_at: row.get::<_, Option<DateTime<Utc>>>(1).unwrap_or(DateTime::UNIX_EPOCH),
+            base_seq: row.get::<_, Option<i64>>(2).unwrap_or(0),
+            at_cursor: row.get(3),
+        })
+        .collect())
+}
+
+const NO_SUBSCRIPTION: Error = Error::NotFound { what: "NmsSubscription" };
+
+fn one(found: Vec<Subscription>) -> Result<Subscription> {
+    found.into_iter().next().ok_or(NO_SUBSCRIPTION)
+}
+
+/// The channel must live, and have room.
+async fn admit(transaction: &Transaction<'_>, channel: &ChannelId, on_channel_max: u32) -> Result<()> {
+    let row = transaction
+        .query_opt(include_str!("../../sql/queries/subscription_admit.sql"), &[&channel.as_str()])
+        .await?
+        .filter(|row| row.get(0))
+        .ok_or_else(|| Error::invalid("notifyURL"))?;
+    if row.get::<_, i64>(1) >= i64::from(on_channel_max) {
+        return Err(Error::Policy { rule: format!("a channel may have {on_channel_max} subscriptions") });
+    }
+    Ok(())
+}
+
+async fn expiry(transaction: &Transaction<'_>, seconds: u32) -> Result<String> {
+    let row = transaction.query_one("select now() + make_interval(secs => $1::bigint)", &[&i64::from(seconds)]).await?;
+    Ok(token_text(row.get(0)))
+}
+
+async fn append(transaction: &Transaction<'_>, stream: &Stream, kind: &str, data: serde_json::Value) -> Result<()> {
+    transaction
+        .execute(
+            "insert into tocsin.events (stream, kind, data) values ($1, $2, jsonb_strip_nulls($3))",
+            &[&stream.as_str(), &kind, &Json(data)],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Locks the stream: until we commit, its head stays.
+async fn lock_head(transaction: &Transaction<'_>, stream: &Stream) -> Result<BoxHead> {
+    let row =
+        transaction.query_opt(include_str!("../../sql/queries/subscription_head.sql"), &[&stream.as_str()]).await?;
+    let now = transaction.query_one("select clock_timestamp()", &[]).await?.get(0);
+    Ok(match row {
+        Some(row) => BoxHead { seq: row.get(0), at: row.get(1), base_at: row.get(2), now },
+        None => BoxHead { seq: 0, at: None, base_at: None, now },
+    })
+}
+
+async fn seek(transaction: &Transaction<'_>, stream: &Stream, token: DateTime<Utc>) -> Result<Start> {
+    let head = lock_head(transaction, stream).await?;
+    resolve(transaction, stream, &head, token).await
+}
+
+async fn resolve(
+    transaction: &Transaction<'_>,
+    stream: &Stream,
+    head: &BoxHead,
+    token: DateTime<Utc>,
+) -> Result<Start> {
+    match head.rule(token) {
+        TokenRule::Refuse => Err(Error::invalid("restartToken")),
+        TokenRule::Reset => Ok(Start { after_seq: head.seq, at: head.at.unwrap_or(DateTime::UNIX_EPOCH), reset: true }),
+        TokenRule::Seek => {
+            let row = transaction.query_one("select tocsin.seq_at($1, $2)", &[&stream.as_str(), &token]).await?;
+            let after_seq: i64 = row.get(0);
+            let at = transaction
+                .query_opt(
+                    "select edited_at from tocsin.events where stream = $1 and seq = $2",
+                    &[&stream.as_str(), &after_seq],
+                )
+                .await?
+                .map_or(token, |row| row.get(0));
+            Ok(Start { after_seq, at, reset: false })
+        }
+    }
+}
+
+/// The index a subscription's next list would have after everything up to `head` was delivered.
+async fn index_at(transaction: &Transaction<'_>, subscription: &Subscription, head: i64) -> Result<i64> {
+    let cursor = &subscription.cursor;
+    let mut index = cursor.next_index + i64::from(cursor.reset);
+    let mut seq = cursor.next_seq;
+    while seq <= head {
+        let page = read_stream_with(transaction, subscription.of.stream(), seq, COUNT_PAGE).await?;
+        let Some(last) = page.last() else { break };
+        seq = last.seq + 1;
+        index += page.iter().filter(|event| subscription.wants(event)).count() as i64;
+    }
+    Ok(index)
+}
+
+async fn select(
+    client: &impl GenericClient,
+    stream: Option<&Stream>,
+    id: Option<&SubscriptionId>,
+    channel: Option<&ChannelId>,
+) -> Result<Vec<Subscription>> {
+    let rows = client
+        .query(
+            include_str!("../../sql/queries/subscription_get.sql"),
+            &[&stream.map(Stream::as_str), &id.map(SubscriptionId::as_str), &channel.map(ChannelId::as_str)],
+        )
+        .await?;
+    rows.iter().map(subscription).collect()
+}
+
+fn subscription(row: &Row) -> Result<Subscription> {
+    let broken = |what: &str| Error::internal(anyhow::anyhow!("{what} of a subscription in the database"));
+    let stream = Stream::from_log(row.get("stream"));
+    let remaining: i64 = row.get("remaining_seconds");
+    Ok(Subscription {
+        id: SubscriptionId::from_text(row.get("id")),
+        of: BoxName::of(&stream).ok_or_else(|| broken("stream"))?,
+        channel: ChannelId::from_text(row.get("channel_id")),
+        notify_url: row.get("notify_url"),
+        callback_data: row.get("callback_data"),
+        format: Format::parse(row.get("format")).ok_or_else(|| broken("format"))?,
+        filter: row.get::<_, Option<Json<Filter>>>("filter").map(|Json(filter)| filter),
+        client_correlator: row.get("client_correlator"),
+        expires_at: row.get("expires_at"),
+        remaining_seconds: u32::try_from(remaining).unwrap_or(0),
+        cursor: Cursor {
+            generation: row.get("generation"),
+            next_seq: row.get("next_seq"),
+            next_at: row.get("next_at"),
+            next_index: row.get("next_index"),
+            reset: row.get("reset"),
+        },
+    })
+}

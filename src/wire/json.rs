@@ -1,0 +1,108 @@
+//! Reading JSON liberally: a number may be a string and a string a number, a list of one may stand bare, the root
+//! member may be missing, what is not known is ignored. Every refusal names the part.
+
+use serde_json::{Map, Value};
+
+use crate::base::{Error, Result};
+
+/// The members of one JSON object.
+#[derive(Debug, Default)]
+pub struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// The root member of a body, or the body itself when it has no such member.
+    pub fn root(body: &[u8], name: &str) -> Result<Self> {
+        let body: Value = serde_json::from_slice(body).map_err(|_| Error::invalid("Request-Body"))?;
+        let Value::Object(mut members) = body else { return Err(Error::invalid("Request-Body")) };
+        match members.remove(name) {
+            Some(root) => Self::of(root, name),
+            None => Ok(Fields(members)),
+        }
+    }
+
+    fn of(value: Value, part: &str) -> Result<Self> {
+        match value {
+            Value::Object(members) => Ok(Fields(members)),
+            Value::Null => Ok(Fields::default()),
+            _ => Err(Error::invalid(part)),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// A member that is a structure.
+    pub fn fields(&mut self, name: &str) -> Result<Option<Fields>> {
+        self.take(name).map(|value| Self::of(value, name)).transpose()
+    }
+
+    /// A member that is a list of structures.
+    pub fn list(&mut self, name: &str) -> Result<Vec<Fields>> {
+        match self.take(name) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(values)) => values.into_iter().map(|value| Self::of(value, name)).collect(),
+            Some(value) => Ok(vec![Self::of(value, name)?]),
+        }
+    }
+
+    /// A text. A NUL, which no text in Postgres can hold, is refused.
+    pub fn text(&mut self, name: &str) -> Result<Option<String>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if !text.contains('\0') => Ok(Some(text)),
+            Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(value.to_string())),
+            Some(_) => Err(Error::invalid(name)),
+        }
+    }
+
+    /// A text, where the empty one means none.
+    pub fn text_not_empty(&mut self, name: &str) -> Result<Option<String>> {
+        Ok(self.text(name)?.filter(|text| !text.is_empty()))
+    }
+
+    /// A text that must be there.
+    pub fn required(&mut self, name: &str) -> Result<String> {
+        self.text_not_empty(name)?.ok_or_else(|| Error::invalid(name))
+    }
+
+    /// A non-negative integer; one beyond 32 bits is as good as the largest.
+    pub fn uint(&mut self, name: &str) -> Result<Option<u32>> {
+        let Some(text) = self.text_not_empty(name)? else { return Ok(None) };
+        let number: u64 = text.trim().parse().map_err(|_| Error::invalid(name))?;
+        Ok(Some(u32::try_from(number).unwrap_or(u32::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(body: &str) -> Fields {
+        Fields::root(body.as_bytes(), "root").unwrap()
+    }
+
+    #[test]
+    fn numbers_and_strings_stand_for_each_other() {
+        assert_eq!(fields(r#"{"root":{"n":"12"}}"#).uint("n").unwrap(), Some(12));
+        assert_eq!(fields(r#"{"root":{"n":12}}"#).uint("n").unwrap(), Some(12));
+        assert_eq!(fields(r#"{"root":{"n":99999999999}}"#).uint("n").unwrap(), Some(u32::MAX));
+        assert_eq!(fields(r#"{"root":{"n":12}}"#).text("n").unwrap(), Some("12".into()));
+        assert_eq!(fields(r#"{"root":{"n":""}}"#).uint("n").unwrap(), None);
+        for bad in [r#"{"n":-1}"#, r#"{"n":"x"}"#, r#"{"n":1.5}"#, r#"{"n":[1]}"#, r#"{"n":{}}"#] {
+            assert!(fields(bad).uint("n").is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_root_may_be_missing_or_null_and_a_list_of_one_bare() {
+        assert_eq!(fields(r#"{"a":"b"}"#).text("a").unwrap(), Some("b".into()));
+        assert_eq!(fields(r#"{"root":null}"#).text("a").unwrap(), None);
+        assert_eq!(fields(r#"{"root":{"l":{}}}"#).list("l").unwrap().len(), 1);
+        assert_eq!(fields(r#"{"root":{"l":[{},{}]}}"#).list("l").unwrap().len(), 2);
+        for bad in ["", "[]", "1", "{", r#"{"root":1}"#] {
+            assert!(Fields::root(bad.as_bytes(), "root").is_err(), "{bad}");
+        }
+        assert!(fields(r#"{"a":"x\u0000y"}"#).text("a").is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! The URLs we emit, all absolute, and the one kind we recognise.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::base::ids::{BoxName, ChannelId, SubscriptionId, UserId};
+use crate::channel::secret::{UrlKey, Use};
+
+/// Everything but the unreserved characters of RFC 3986.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The folder every box has.
+pub const ROOT_FOLDER: &str = "root";
+
+/// One path segment, percent-encoded.
+pub fn segment(text: &str) -> impl std::fmt::Display + '_ {
+    utf8_percent_encode(text, SEGMENT)
+}
+
+/// Makes URLs below the public URL.
+#[derive(Clone)]
+pub struct Urls {
+    root: String,
+    key: UrlKey,
+}
+
+impl Urls {
+    /// `root`: scheme, host and base path, without a trailing slash.
+    pub fn new(root: String, key: UrlKey) -> Self {
+        Urls { root, key }
+    }
+
+    /// The channels of a user.
+    pub fn channels(&self, user: &UserId) -> String {
+        format!("{}/notificationchannel/v1/{}/channels", self.root, segment(user.as_str()))
+    }
+
+    /// One channel.
+    pub fn channel(&self, user: &UserId, id: &ChannelId) -> String {
+        format!("{}/{}", self.channels(user), segment(id.as_str()))
+    }
+
+    /// Where the client opens its WebSocket: `ws:` or `wss:` as the root is `http:` or `https:`.
+    pub fn socket(&self, id: &ChannelId) -> String {
+        let root = self.root.strip_prefix("http").unwrap_or(&self.root);
+        format!("ws{root}/ws/{}", self.key.token(Use::Channel, id))
+    }
+
+    /// Where enablers post notifications for the channel.
+    pub fn callback(&self, id: &ChannelId) -> String {
+        format!("{}/callback/{}", self.root, self.key.token(Use::Callback, id))
+    }
+
+    /// The channel whose socket this token opens.
+    pub fn channel_of_socket(&self, token: &str) -> Option<ChannelId> {
+        self.key.open(Use::Channel, token)
+    }
+
+    /// The channel a notifyURL leads to, if it is one of our callbackURLs: whatever host name it was made with, its
+    /// token proves it.
+    pub fn channel_of_callback(&self, notify_url: &str) -> Option<ChannelId> {
+        let url = url::Url::parse(notify_url).ok()?;
+        let (_, token) = url.path().rsplit_once("/callback/")?;
+        self.key.open(Use::Callback, token)
+    }
+
+    /// A box.
+    pub fn store_box(&self, of: &BoxName) -> String {
+        format!("{}/nms/v1/{}/{}", self.root, segment(of.store()), segment(of.box_id()))
+    }
+
+    /// The subscriptions of a box.
+    pub fn subscriptions(&self, of: &BoxName) -> String {
+        format!("{}/subscriptions", self.store_box(of))
+    }
+
+    /// One subscription.
+    pub fn subscription(&self, of: &BoxName, id: &SubscriptionId) -> String {
+        format!("{}/{}", self.subscriptions(of), segment(id.as_str()))
+    }
+
+    /// An object.
+    pub fn object(&self, of: &BoxName, id: i64) -> String {
+        format!("{}/objects/{id}", self.store_box(of))
+    }
+
+    /// A folder; `None` is the root.
+    pub fn folder(&self, of: &BoxName, id: Option<&str>) -> String {
+        format!("{}/folders/{}", self.store_box(of), segment(id.unwrap_or(ROOT_FOLDER)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_encoded_and_callbacks_recognised_under_any_host() {
+        let urls = Urls::new("https://a.example/base".into(), UrlKey::new(vec![1; 32]));
+        let of = BoxName::parse("default", "tel:+1 ü").unwrap();
+        assert_eq!(urls.object(&of, 7), "https://a.example/base/nms/v1/default/tel%3A%2B1%20%C3%BC/objects/7");
+        let id = ChannelId::random();
+        assert!(urls.socket(&id).starts_with("wss://a.example/base/ws/"));
+        let callback = urls.callback(&id).replace("https://a.example/base", "http://10.0.0.1:99");
+        assert_eq!(urls.channel_of_callback(&callback), Some(id));
+        assert_eq!(urls.channel_of_callback("https://elsewhere.example/callback/x.y"), None);
+    }
+}
