@@ -1,6 +1,8 @@
 //! The words of the tests.
 
+pub mod client;
 pub mod postgres;
+pub mod server;
 
 use std::time::{Duration, Instant};
 

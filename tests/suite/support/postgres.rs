@@ -38,8 +38,9 @@ pub fn cluster() -> &'static Cluster {
 }
 
 /// Brings the template to the state that every test database begins with.
-async fn prepare_template(_url: &str) -> anyhow::Result<()> {
-    Ok(())
+async fn prepare_template(url: &str) -> anyhow::Result<()> {
+    let mut connection = tocsin::postgres::Database::new(url)?.connect("template").await?;
+    tocsin::postgres::migrate::run(&mut connection.client, 3).await
 }
 
 impl Cluster {

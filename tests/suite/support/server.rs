@@ -1,0 +1,93 @@
+//! The server under test: in this process on a database of the test, or as the real program.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use tocsin::app;
+use tocsin::config::{Config, DatabaseChoice, Limits};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::client::Api;
+use super::postgres::Database;
+
+/// A server in this process. One that is not stopped ends with the test's runtime, as if it had been killed.
+pub struct Server {
+    running: app::Server,
+    pub api: Api,
+}
+
+impl Server {
+    pub async fn start(database: &Database) -> Server {
+        Server::start_with(database, Limits::default()).await
+    }
+
+    pub async fn start_with(database: &Database, limits: Limits) -> Server {
+        let config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            database: DatabaseChoice::Url(database.url().to_owned()),
+            public_url: None,
+            limits,
+        };
+        let running = app::Server::start(config).await.unwrap();
+        let api = Api::new(&running.url);
+        Server { running, api }
+    }
+
+    /// How it follows the log.
+    pub fn tail(&self) -> &tocsin::log::tailer::Status {
+        &self.running.tail
+    }
+
+    /// As SIGTERM would.
+    pub async fn stop(self) {
+        self.running.end().await;
+    }
+}
+
+/// The real program, on a private cluster of its own or on the database it is given.
+pub struct Program {
+    child: Child,
+    pub url: String,
+    pub api: Api,
+}
+
+impl Program {
+    /// `tocsin serve` on any free port, with a cluster in `data_dir`.
+    pub async fn start(data_dir: &Path) -> Program {
+        Program::start_with(&["--data-dir", data_dir.to_str().unwrap(), "--listen", "127.0.0.1:0"]).await
+    }
+
+    /// `tocsin serve` with these arguments; returns when it is READY.
+    pub async fn start_with(args: &[&str]) -> Program {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tocsin"))
+            .arg("serve")
+            .args(args)
+            .env_remove("DATABASE_URL")
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next_line().await.unwrap().expect("the server ended before it was ready");
+        let url = line.strip_prefix("READY ").expect("the first line is READY").to_owned();
+        let api = Api::new(&url);
+        Program { child, url, api }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// SIGKILL.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// SIGTERM; answers the exit code.
+    pub async fn terminate(mut self) -> Option<i32> {
+        let pid = nix::unistd::Pid::from_raw(self.pid().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.child.wait().await.unwrap().code()
+    }
+}
