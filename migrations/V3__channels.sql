@@ -25,7 +25,6 @@ create table tocsin.subscriptions (
     id                text        not null constraint subscriptions_pkey primary key,
     stream            text        not null,
     channel_id        text        not null,
-    notify_url        text        not null,
     callback_data     text,
     format            text        not null constraint subscriptions_format check (format in ('JSON', 'XML')),
     filter            jsonb,

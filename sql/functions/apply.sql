@@ -48,10 +48,10 @@ begin
     case kind
     when 'subscription.created' then
         insert into tocsin.subscriptions (
-            id, stream, channel_id, notify_url, callback_data, format, filter, client_correlator, expires_at,
+            id, stream, channel_id, callback_data, format, filter, client_correlator, expires_at,
             created_seq, generation, start_seq, start_at, start_index, start_reset)
         values (
-            data ->> 'id', stream, data ->> 'channel', data ->> 'notifyURL', data ->> 'callbackData',
+            data ->> 'id', stream, data ->> 'channel', data ->> 'callbackData',
             data ->> 'format', nullif(data -> 'filter', 'null'), data ->> 'clientCorrelator',
             (data ->> 'expiresAt')::timestamptz, seq, seq,
             (data ->> 'from')::bigint + 1, (data ->> 'token')::timestamptz, 1, (data ->> 'reset')::boolean);

@@ -18,8 +18,6 @@ pub struct Subscription {
     pub of: BoxName,
     /// The channel it delivers to.
     pub channel: ChannelId,
-    /// As the client gave it.
-    pub notify_url: String,
     /// Echoed in every list.
     pub callback_data: Option<String>,
     /// Format of the lists.

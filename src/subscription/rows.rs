@@ -25,8 +25,6 @@ pub struct NewSubscription {
     pub of: BoxName,
     /// Where to deliver.
     pub channel: ChannelId,
-    /// As the client gave it.
-    pub notify_url: String,
     /// Echoed in every list.
     pub callback_data: Option<String>,
     /// Format of the lists.
@@ -53,7 +51,7 @@ pub async fn create(database: &Database, new: NewSubscription, on_channel_max: u
         None => None,
     };
     let mut data = json!({
-        "id": id.as_str(), "channel": new.channel.as_str(), "notifyURL": new.notify_url,
+        "id": id.as_str(), "channel": new.channel.as_str(),
         "callbackData": new.callback_data, "format": new.format.name(), "filter": new.filter,
         "clientCorrelator": new.client_correlator,
         "expiresAt": expiry(&transaction, new.duration_seconds).await?,
@@ -263,7 +261,6 @@ fn subscription(row: &Row) -> Result<Subscription> {
         id: SubscriptionId::from_text(row.get("id")),
         of: BoxName::of(&stream).ok_or_else(|| broken("stream"))?,
         channel: ChannelId::from_text(row.get("channel_id")),
-        notify_url: row.get("notify_url"),
         callback_data: row.get("callback_data"),
         format: Format::parse(row.get("format")).ok_or_else(|| broken("format"))?,
         filter: row.get::<_, Option<Json<Filter>>>("filter").map(|Json(filter)| filter),

@@ -141,7 +141,7 @@ pub fn subscription_list(of: &BoxName, subscriptions: &[Subscription], urls: &Ur
 }
 
 fn subscription_fields(subscription: &Subscription, urls: &Urls) -> Value {
-    let mut callback = json!({ "notifyURL": subscription.notify_url });
+    let mut callback = json!({ "notifyURL": urls.callback(&subscription.channel) });
     if let Some(data) = &subscription.callback_data {
         callback["callbackData"] = json!(data);
     }

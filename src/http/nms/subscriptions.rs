@@ -34,7 +34,6 @@ pub async fn create(State(app): State<App>, ids: PathIds, _: ReadsJson, JsonBody
     let new = NewSubscription {
         of,
         channel,
-        notify_url: wish.notify_url,
         callback_data: wish.callback_data,
         format: wish.format.unwrap_or(Format::Json),
         filter: wish.filter,

@@ -1,0 +1,97 @@
+//! Rules about the source that a compiler does not know.
+
+use std::path::{Path, PathBuf};
+
+/// Every source file with its module path below src ("delivery/websocket.rs") and its text.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("src can be read") {
+            let path = entry.expect("src can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "rs") {
+                let name = path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
+                found.push((name, std::fs::read_to_string(&path).expect("a source file")));
+            }
+        }
+    }
+    assert!(found.len() > 30, "the sources were found");
+    found
+}
+
+/// The code of a file, without its unit tests and comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// Fails for each line of `within` that mentions `what`, except in files of `but`.
+fn only_in(what: &str, within: &str, but: &[&str]) {
+    for (name, text) in sources() {
+        if !name.starts_with(within) || but.iter().any(|allowed| name.starts_with(allowed)) {
+            continue;
+        }
+        for line in code(&text) {
+            assert!(!line.contains(what), "src/{name} must not use {what}: {line}");
+        }
+    }
+}
+
+#[test]
+fn imports_go_downwards() {
+    // For each part, the parts above it, which it must not know.
+    let above: &[(&str, &[&str])] = &[
+        (
+            "base",
+            &[
+                "postgres",
+                "log",
+                "filter",
+                "subscription",
+                "channel",
+                "store",
+                "wire",
+                "delivery",
+                "http",
+                "app",
+                "cli",
+            ],
+        ),
+        ("postgres", &["log", "filter", "subscription", "channel", "store", "wire", "delivery", "http", "app", "cli"]),
+        ("log", &["filter", "subscription", "channel", "store", "wire", "delivery", "http", "app", "cli"]),
+        ("filter", &["subscription", "channel", "store", "wire", "delivery", "http", "app", "cli"]),
+        ("store", &["subscription", "channel", "wire", "delivery", "http", "app", "cli"]),
+        ("subscription", &["store", "wire", "delivery", "http", "app", "cli"]),
+        ("channel", &["store", "wire", "delivery", "http", "app", "cli"]),
+        ("wire", &["delivery", "http", "app", "cli"]),
+        ("delivery", &["http", "app", "cli"]),
+        ("maintenance", &["delivery", "http", "app", "cli"]),
+        ("http", &["app", "cli"]),
+    ];
+    for (part, forbidden) in above {
+        for name in *forbidden {
+            only_in(&format!("crate::{name}::"), &format!("{part}/"), &[]);
+        }
+    }
+}
+
+#[test]
+fn each_kind_of_effect_has_its_place() {
+    only_in("tokio::spawn", "", &["lifecycle.rs"]);
+    only_in("axum::", "", &["http/", "app.rs", "delivery/websocket.rs"]);
+    only_in(
+        "tokio_postgres",
+        "",
+        &["postgres/", "log/", "channel/rows.rs", "channel/confirm.rs", "subscription/rows.rs", "store/rows.rs"],
+    );
+    for pure in
+        ["filter/", "wire/", "channel/cursor.rs", "channel/queue.rs", "channel/secret.rs", "delivery/positions.rs"]
+    {
+        only_in("tokio::", pure, &[]);
+        only_in(".await", pure, &[]);
+    }
+    only_in("std::env::", "", &["config.rs", "postgres/embedded/"]);
+}
