@@ -36,7 +36,8 @@ end
 $$;
 
 -- Ends what has outlived its time by the database's clock, a bounded number at a time; answers how many ended.
--- Subscriptions whose channel is gone (it ended while they were being created) end too.
+-- What touches a box that a writer holds just now waits for the next time: one idle transaction must not hold up all
+-- the others.
 create or replace function tocsin.expire(most integer) returns integer language plpgsql as $$
 declare
     ended integer := 0;
@@ -46,13 +47,24 @@ begin
         select channel_id from tocsin.channel_lifetimes where expires_at <= now()
         order by expires_at limit most for update skip locked
     loop
-        ended := ended + tocsin.end_channel(it.channel_id, 'expired')::integer;
+        begin
+            perform from tocsin.streams
+            where stream in (select stream from tocsin.subscriptions where channel_id = it.channel_id)
+            order by stream for update nowait;
+            ended := ended + tocsin.end_channel(it.channel_id, 'expired')::integer;
+        exception when lock_not_available then
+            null;
+        end;
     end loop;
     for it in
-        select s.stream, s.id from tocsin.subscriptions s
-        where s.expires_at <= now() order by s.stream limit most
+        select stream, id from tocsin.subscriptions where expires_at <= now() order by stream limit most
     loop
-        ended := ended + tocsin.end_subscription(it.stream, it.id, 'expired')::integer;
+        begin
+            perform from tocsin.streams where stream = it.stream for update nowait;
+            ended := ended + tocsin.end_subscription(it.stream, it.id, 'expired')::integer;
+        exception when lock_not_available then
+            null;
+        end;
     end loop;
     return ended;
 end

@@ -17,7 +17,7 @@ impl Backoff {
     }
 
     /// The delay to wait now; the next one is twice as long.
-    pub fn next(&mut self) -> Duration {
+    pub fn delay(&mut self) -> Duration {
         let now = self.next;
         self.next = (now * 2).min(self.most);
         now
@@ -38,10 +38,10 @@ mod tests {
         let ms = Duration::from_millis;
         let mut backoff = Backoff::new(ms(100), ms(350));
         assert_eq!(
-            [backoff.next(), backoff.next(), backoff.next(), backoff.next()],
+            [backoff.delay(), backoff.delay(), backoff.delay(), backoff.delay()],
             [ms(100), ms(200), ms(350), ms(350)]
         );
         backoff.reset();
-        assert_eq!(backoff.next(), ms(100));
+        assert_eq!(backoff.delay(), ms(100));
     }
 }

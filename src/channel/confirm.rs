@@ -24,6 +24,8 @@ const OFTEN: Duration = Duration::from_millis(500);
 pub struct Confirmations {
     waiting: Mutex<HashMap<SubscriptionId, Cursor>>,
     more: Notify,
+    /// Held while positions are on their way to the database: whoever flushes waits for those, too.
+    storing: tokio::sync::Mutex<()>,
 }
 
 impl Confirmations {
@@ -33,8 +35,10 @@ impl Confirmations {
         self.more.notify_one();
     }
 
-    /// Stores what waits. What cannot be stored waits on.
+    /// Stores what waits: afterwards everything confirmed before the call is in the database. What cannot be stored
+    /// waits on.
     pub async fn flush(&self, database: &Database) -> Result<()> {
+        let _storing = self.storing.lock().await;
         let batch = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if batch.is_empty() {
             return Ok(());

@@ -61,7 +61,7 @@ impl Listener {
                 Ok(()) => eprintln!("the server closed the connection; connecting again"),
                 Err(fault) => eprintln!("{fault:#}; connecting again"),
             }
-            sleep(backoff.next()).await;
+            sleep(backoff.delay()).await;
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -167,35 +167,29 @@ type Never = std::convert::Infallible;
 
 impl Session {
     async fn run(&mut self, stream: &mut SplitStream<WebSocket>) -> Result<Never, Over> {
-        let stop = self.delivery.stop.clone();
-        let connection = self.connection.clone();
-        let opening = self.open();
-        let opened =
-            tokio::select! { end = connection.ended() => Err(Close::from(end).into()), opened = opening => opened };
-        opened?;
+        let (stop, connection) = (self.delivery.stop.clone(), self.connection.clone());
+        unless_over(&stop, &connection, self.open()).await?;
         let mut keepalive = interval(Duration::from_secs(self.delivery.limits.socket_ping_seconds.max(1)) / 2);
         keepalive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if self.positions.behind().is_some() {
-                while let Some(message) = stream.next().now_or_never() {
-                    self.hear(message).await?;
-                }
-                self.take_queue().await?;
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return Err(Close::Draining.into()),
-                    end = connection.ended() => return Err(Close::from(end).into()),
-                    caught_up = self.read_log() => caught_up?,
-                }
-                continue;
+            unless_over(&stop, &connection, self.go_on(stream, &mut keepalive)).await?;
+        }
+    }
+
+    /// One step: a page of the log while a subscription is behind, else whatever comes next.
+    async fn go_on(&mut self, stream: &mut SplitStream<WebSocket>, keepalive: &mut Interval) -> Result<(), Over> {
+        if self.positions.behind().is_some() {
+            while let Some(message) = stream.next().now_or_never() {
+                self.hear(message).await?;
             }
-            tokio::select! {
-                () = stop.cancelled() => return Err(Close::Draining.into()),
-                end = connection.ended() => return Err(Close::from(end).into()),
-                message = stream.next() => self.hear(message).await?,
-                () = connection.woken() => self.take_queue().await?,
-                _ = keepalive.tick() => self.keep_alive().await?,
-            }
+            self.take_queue().await?;
+            return self.read_log().await;
+        }
+        let connection = self.connection.clone();
+        tokio::select! {
+            message = stream.next() => self.hear(message).await,
+            () = connection.woken() => self.take_queue().await,
+            _ = keepalive.tick() => self.keep_alive().await,
         }
     }
 
@@ -384,28 +378,15 @@ impl Session {
     /// Writes messages. A client that does not take them in time is disconnected; meanwhile its queue may overflow,
     /// which costs it a read of the log and nobody anything else.
     async fn write(&mut self, messages: impl Iterator<Item = Message>) -> Result<(), Over> {
-        let connection = self.connection.clone();
-        let (stop, stall) = (self.delivery.stop.clone(), self.delivery.stall());
-        let mut written = false;
-        for message in messages {
-            written = true;
-            let sent = tokio::select! {
-                biased;
-                sent = timeout(stall, self.sink.feed(message)) => sent,
-                end = connection.ended() => return Err(Close::from(end).into()),
-                () = stop.cancelled() => return Err(Close::Draining.into()),
-            };
-            sent.map_err(|_| Over::Close(Close::Stalled))?.map_err(|_| Over::Gone)?;
-        }
-        if !written {
+        let stall = self.delivery.stall();
+        let mut messages = messages.peekable();
+        if messages.peek().is_none() {
             return Ok(());
         }
-        tokio::select! {
-            biased;
-            sent = timeout(stall, self.sink.flush()) => sent.map_err(|_| Over::Close(Close::Stalled))?.map_err(|_| Over::Gone),
-            end = connection.ended() => Err(Close::from(end).into()),
-            () = stop.cancelled() => Err(Close::Draining.into()),
+        for message in messages {
+            timeout(stall, self.sink.feed(message)).await.map_err(|_| Close::Stalled)?.map_err(|_| Over::Gone)?;
         }
+        timeout(stall, self.sink.flush()).await.map_err(|_| Close::Stalled)?.map_err(|_| Over::Gone)
     }
 
     /// Closes, with the position in the reason from which nothing is lost, and hears the last Pongs.
@@ -428,6 +409,20 @@ impl Session {
             Some(())
         })
         .await;
+    }
+}
+
+/// Does some work, unless the session is over meanwhile: then the work is given up, wherever it waits.
+async fn unless_over<T>(
+    stop: &CancellationToken,
+    connection: &Connection,
+    work: impl Future<Output = Result<T, Over>>,
+) -> Result<T, Over> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(Close::Draining.into()),
+        end = connection.ended() => Err(Close::from(end).into()),
+        done = work => done,
     }
 }
 

@@ -66,6 +66,8 @@ impl Keys {
     /// Connects and takes a free slot; `None` when all are taken.
     pub async fn take_slot(database: &Database) -> anyhow::Result<Option<Self>> {
         let connection = database.connect("keys").await?;
+        // Should we vanish while it waits for the key, let Postgres notice, and free the slot. (Not on every platform.)
+        let _ = connection.client.batch_execute("set client_connection_check_interval = '2s'").await;
         for slot in 1..=SLOTS {
             if lock(&connection.client, "select pg_try_advisory_lock($1, $2)", SLOT_CLASS, slot).await? {
                 return Ok(Some(Keys { connection, slot }));

@@ -124,7 +124,7 @@ pub async fn run<S: Sink>(
         if began.elapsed() > Duration::from_secs(10) {
             backoff.reset();
         }
-        let pause = backoff.next();
+        let pause = backoff.delay();
         warn!("the tail is lost: {fault:#}; again in {pause:?}");
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

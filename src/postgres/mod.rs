@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
@@ -24,6 +24,8 @@ pub type Pooled = deadpool_postgres::Object;
 const POOL_CONNECTIONS_MAX: usize = 24;
 /// How long a request waits for one of them.
 const POOL_WAIT: Duration = Duration::from_secs(5);
+/// A request must not wait forever for a box that somebody's open transaction holds, nor hold one itself.
+const POOL_SESSION: &str = "set lock_timeout = '5s'; set idle_in_transaction_session_timeout = '60s'";
 /// Notifications that may wait to be looked at. More are dropped: the ring has been heard.
 const NOTIFICATIONS_MAX: usize = 1024;
 
@@ -47,6 +49,9 @@ impl Database {
             .wait_timeout(Some(POOL_WAIT))
             .create_timeout(Some(POOL_WAIT))
             .runtime(Runtime::Tokio1)
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move { client.batch_execute(POOL_SESSION).await.map_err(HookError::Backend) })
+            }))
             .build()?;
         Ok(Database { config, pool })
     }
