@@ -12,6 +12,7 @@ mod relay;
 mod report;
 mod writers;
 
+use std::fmt;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -144,6 +145,15 @@ enum Pace {
     Rate { per_second: u32 },
 }
 
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pace::FlatOut { writers } => write!(f, "{writers} writers"),
+            Pace::Rate { per_second } => write!(f, "{per_second}/s"),
+        }
+    }
+}
+
 /// Lets the contestants take turns; the medians of each, in their order.
 async fn rounds(args: &Args, field: &Field, contestants: &[Contestant], pace: Pace) -> anyhow::Result<Vec<Figures>> {
     let mut runs = vec![Vec::new(); contestants.len()];
@@ -151,7 +161,7 @@ async fn rounds(args: &Args, field: &Field, contestants: &[Contestant], pace: Pa
         for turn in 0..contestants.len() {
             let who = (turn + round) % contestants.len(); // nobody always comes after the same one
             let figures = run_once(args, field, contestants[who], pace).await?;
-            eprintln!("round {}: {}, {pace:?}: {figures}", round + 1, contestants[who]);
+            eprintln!("round {}: {}, {pace}: {figures}", round + 1, contestants[who]);
             runs[who].push(figures);
         }
     }

@@ -57,7 +57,8 @@ pub fn flat_out(job: &Job, writers: u32) -> anyhow::Result<Vec<Insert>> {
     })
 }
 
-/// Writes so many per second, whatever becomes of those before: a late one does not delay the schedule.
+/// Writes so many per second, at scheduled times: a late one does not move the schedule. A connection that cannot keep
+/// up sends the next one as soon as it can.
 pub fn paced(job: &Job, per_second: u32) -> anyhow::Result<Vec<Insert>> {
     let writers = per_second.div_ceil(RATE_PER_CONNECTION).max(1);
     let pause = Duration::from_secs(1) / per_second.max(1);
@@ -70,7 +71,7 @@ pub fn paced(job: &Job, per_second: u32) -> anyhow::Result<Vec<Insert>> {
                     let mut writer = runtime.block_on(Writer::connect(job, number))?;
                     let mut inserts = Vec::new();
                     let mut next = start + pause * number;
-                    while next < job.until {
+                    while next.max(Instant::now()) < job.until {
                         sleep(next.saturating_duration_since(Instant::now())); // finer than the runtime's timers
                         inserts.push(runtime.block_on(writer.insert(&job.boxes))?);
                         next += pause * writers;
