@@ -163,6 +163,7 @@ async fn follow<S: Sink>(database: &Database, sink: &S, status: &Status) -> Fore
 async fn wait_for_rings<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, mut keys: Keys) -> Forever {
     let mut slow_poll = interval(SLOW_POLL);
     slow_poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tail.status.enter(Mode::Awake); // until the key is granted, which a writer may put off for hours
     loop {
         fall_asleep(tail, ears, &keys, &mut slow_poll).await?;
         tail.status.enter(Mode::Asleep);
