@@ -47,6 +47,9 @@ begin
         if jsonb_typeof(e.data -> 'attributes') <> 'object' then
             raise exception 'attributes must be a JSON object of names and values' using errcode = 'invalid_parameter_value';
         end if;
+        if e.data ? 'flags' then
+            e.data := e.data || jsonb_build_object('flags', tocsin.flags_with('{}', tocsin.texts(e.data -> 'flags')));
+        end if;
     when 'object.changed', 'object.deleted', 'object.expired' then
         select * into o from tocsin.objects
         where id = e.object_id and store || '/' || box_id = e.stream and gone is null;

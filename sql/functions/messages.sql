@@ -73,10 +73,15 @@ begin
                 where value is distinct from old.attributes -> key);
     end if;
     perform tocsin.change_object(new.store || '/' || new.box_id, new.id, jsonb_strip_nulls(jsonb_build_object(
-        'addFlags', (select jsonb_agg(f) from unnest(new.flags) as f where f <> all (old.flags)),
-        'removeFlags', (select jsonb_agg(f) from unnest(old.flags) as f where f <> all (new.flags)),
+        'addFlags', to_jsonb(nullif(tocsin.flags_without(new.flags, old.flags), '{}')),
+        'removeFlags', to_jsonb(nullif(tocsin.flags_without(old.flags, new.flags), '{}')),
         'folder', case when new.folder <> old.folder then new.folder end))
         || case when changed = '{}' then '{}' else jsonb_build_object('attributes', changed) end);
+    -- What it has become, with what others changed while we waited; no row, if somebody else deleted it.
+    select * into new from tocsin.messages as m where m.id = old.id;
+    if not found then
+        return null;
+    end if;
     return new;
 end
 $$;

@@ -12,6 +12,12 @@ begin
     if to_regclass('tocsin.' || partition) is not null then
         return false;
     end if;
+    -- Of several nodes that look after the partitions at once, one creates it. (The key is 'tocp' in ASCII. We look
+    -- into the table this time, since what to_regclass goes by may be older than the lock.)
+    perform pg_advisory_xact_lock(1953456496);
+    if exists (select from pg_class where relnamespace = 'tocsin'::regnamespace and relname = partition) then
+        return false;
+    end if;
     execute format('create table tocsin.%I (like tocsin.events including defaults including constraints)', partition);
     execute format('create unique index %I on tocsin.%I (stream, seq)', partition || '_stream_seq', partition);
     execute format(

@@ -14,7 +14,8 @@ declare
 begin
     -- One condition, not five: plpgsql prepares every expression anew in each transaction.
     if new.seq is null and new.edited_at is null and new.xid is null and new.created_at = now()
-       and strpos(new.stream, '/') > 0 and pg_column_size(new.data) <= 1048576 then
+       and strpos(new.stream, '/') > 0
+       and pg_column_size(new.data) <= 1048576 and pg_column_compression(new.data) is null then
         null;
     else
         new.stream := tocsin.checked_stream(new);
@@ -53,7 +54,8 @@ begin
 
     -- While the stream is locked, and before the next row of the statement, so that several events of one object in
     -- one statement build on each other. The usual event, a new object, is complete as it comes but for its id.
-    if new.kind = 'object.created' and new.object_id is null and jsonb_typeof(new.data -> 'attributes') = 'object' then
+    if new.kind = 'object.created' and new.object_id is null and jsonb_typeof(new.data -> 'attributes') = 'object'
+       and not new.data ? 'flags' then
         new.object_id := nextval('tocsin.object_ids');
     else
         new := tocsin.completed(new);
@@ -65,14 +67,18 @@ $$;
 
 -- The stream an event belongs to, when what the writer gave is in order: a box without a store is in the default one.
 create or replace function tocsin.checked_stream(e tocsin.events) returns text language plpgsql as $$
+declare
+    size integer;
 begin
     if e.seq is not null or e.edited_at is not null or e.xid is not null or e.created_at is distinct from now() then
         raise exception 'seq, edited_at, created_at and xid of tocsin.events are set by the log, not by the writer'
             using errcode = 'invalid_parameter_value',
                   hint = 'A data-only restore into the log is not supported: restore the schema with the data.';
     end if;
-    if pg_column_size(e.data) > 1048576 then -- no CHECK: every INSERT statement would parse its expression anew
-        raise exception 'an event of more than 1 MiB: % bytes', pg_column_size(e.data)
+    -- No CHECK: every INSERT statement would parse its expression anew. What comes out of a table may be compressed.
+    size := case when pg_column_compression(e.data) is null then pg_column_size(e.data) else octet_length(e.data::text) end;
+    if size > 1048576 then
+        raise exception 'an event of more than 1 MiB: % bytes', size
             using errcode = 'program_limit_exceeded';
     end if;
     return case when strpos(e.stream, '/') = 0 then 'default/' else '' end || e.stream;

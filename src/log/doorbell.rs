@@ -26,16 +26,31 @@ const SLOTS: i32 = 16;
 /// What arrives on the connection that listens.
 pub struct Ears(pub Receiver<Notification>);
 
+/// Rings that were heard at once.
+#[derive(Debug, Default)]
+pub struct Rung {
+    /// How many.
+    pub rings: u32,
+    /// The copies of events that they carry.
+    pub copies: Vec<Event>,
+}
+
+impl Rung {
+    fn add(&mut self, notification: &Notification) {
+        self.rings += 1;
+        self.copies.extend(rows::ring_copy(notification.payload()));
+    }
+}
+
 impl Ears {
-    /// Waits for a ring, and takes all that have come by then: the copies of events that they carry. `None` when the
-    /// connection is lost.
-    pub async fn rung(&mut self) -> Option<Vec<Event>> {
-        let first = self.0.recv().await?;
-        let mut copies: Vec<Event> = rows::ring_copy(first.payload()).into_iter().collect();
+    /// Waits for a ring, and takes all that have come by then. `None` when the connection is lost.
+    pub async fn rung(&mut self) -> Option<Rung> {
+        let mut rung = Rung::default();
+        rung.add(&self.0.recv().await?);
         while let Ok(more) = self.0.try_recv() {
-            copies.extend(rows::ring_copy(more.payload()));
+            rung.add(&more);
         }
-        Some(copies)
+        Some(rung)
     }
 
     /// Rings our own bell and waits for it. `false` when nothing is heard within `patience`: something between us and

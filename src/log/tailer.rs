@@ -18,7 +18,7 @@ use tokio_postgres::{Client, Statement};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::doorbell::{Ears, Keys};
+use super::doorbell::{Ears, Keys, Rung};
 use super::event::Event;
 use super::rows::{self, Snapshot};
 use crate::base::backoff::Backoff;
@@ -163,6 +163,7 @@ async fn follow<S: Sink>(database: &Database, sink: &S, status: &Status) -> Fore
 async fn wait_for_rings<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, mut keys: Keys) -> Forever {
     let mut slow_poll = interval(SLOW_POLL);
     slow_poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tail.status.enter(Mode::Awake); // until the key is granted, which a writer may put off for hours
     loop {
         fall_asleep(tail, ears, &keys, &mut slow_poll).await?;
         tail.status.enter(Mode::Asleep);
@@ -170,8 +171,9 @@ async fn wait_for_rings<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, mut ke
         loop {
             tokio::select! {
                 rung = ears.rung() => {
+                    let heard = rung.as_ref().map_or(0, |rung| rung.rings);
                     tail.heard(rung).await?;
-                    if rings.too_many() {
+                    if rings.too_many(heard) {
                         break;
                     }
                 }
@@ -224,12 +226,13 @@ struct Rings {
 }
 
 impl Rings {
-    /// One more ring; whether there are so many that being rung costs more than reading on.
-    fn too_many(&mut self) -> bool {
+    /// Some more rings, all that came while the log was read; whether there are so many that being rung costs more than
+    /// reading on.
+    fn too_many(&mut self, heard: u32) -> bool {
         let now = Instant::now();
         match self.since {
-            Some(since) if now - since < BUSY_WINDOW => self.count += 1,
-            _ => (self.since, self.count) = (Some(now), 1),
+            Some(since) if now - since < BUSY_WINDOW => self.count += heard,
+            _ => (self.since, self.count) = (Some(now), heard),
         }
         self.count >= BUSY_RINGS
     }
@@ -268,9 +271,9 @@ impl<'a, S: Sink> Tail<'a, S> {
     }
 
     /// After a ring: hands on the copies it brought, then reads the log.
-    async fn heard(&mut self, rung: Option<Vec<Event>>) -> anyhow::Result<()> {
-        let Some(copies) = rung else { anyhow::bail!("the connection that listens is lost") };
-        for copy in copies {
+    async fn heard(&mut self, rung: Option<Rung>) -> anyhow::Result<()> {
+        let Some(rung) = rung else { anyhow::bail!("the connection that listens is lost") };
+        for copy in rung.copies {
             self.sink.copy(copy);
         }
         self.read().await.map(drop)

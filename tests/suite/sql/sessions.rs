@@ -1,0 +1,127 @@
+//! The sessions by which a node follows the log: what they are set to, what they hold, and what their loss costs.
+
+use super::*;
+
+const TAIL: &str = include_str!("../../../sql/queries/read_since_snapshot.sql");
+
+/// Writes to the box and cuts the server's connection of this name again and again; nothing is lost.
+async fn survives_cuts_of(name: &str) {
+    const MESSAGES: i64 = 240;
+    const CUTS: i64 = 3;
+    let (database, server, sql) = served().await;
+    let mut follower = Follower::start(&server).await;
+    let observer = database.connect().await;
+    let writing = async {
+        for n in 0..MESSAGES {
+            run(&sql, &message("b", n)).await;
+        }
+    };
+    let cutting = async {
+        let mut ended = None;
+        for _ in 0..CUTS {
+            ended = Some(cut(&observer, name, ended).await);
+        }
+        ended
+    };
+    let ((), ended, ()) = tokio::join!(writing, cutting, follower.takes(2, MESSAGES + 1));
+    // And it is as before.
+    let ended = cut(&observer, name, ended).await;
+    server_backend(&observer, name, Some(ended)).await;
+    run(&sql, &message("b", "last")).await;
+    follower.takes(MESSAGES + 2, MESSAGES + 2).await;
+    follower.socket.silent(std::time::Duration::from_millis(100)).await;
+}
+
+#[tokio::test]
+async fn the_loss_of_the_tail_s_connection_loses_no_event() {
+    survives_cuts_of("tail").await;
+}
+
+#[tokio::test]
+async fn the_loss_of_the_keys_connection_loses_no_event() {
+    survives_cuts_of("keys").await;
+}
+
+#[tokio::test]
+async fn what_is_written_while_nobody_tails_is_delivered_after() {
+    let (database, server, sql) = served().await;
+    let mut follower = Follower::start(&server).await;
+    run(&sql, &message("b", 1)).await;
+    follower.takes(2, 2).await;
+    // The tail cannot come back before these are committed: it has them from the log alone, not from its snapshot.
+    let name: String = value(&sql, "select current_database()").await;
+    let admin = crate::support::postgres::connect(crate::support::postgres::cluster().url()).await;
+    run(&admin, &format!("alter database {name} with allow_connections false")).await;
+    let pid = cut(&sql, "tail", None).await;
+    let gone = format!("select count(*) = 0 from pg_stat_activity where pid = {pid}");
+    eventually("the tail is gone", async || value::<bool>(&sql, &gone).await.then_some(())).await;
+    run(&sql, &message("b", 2).repeat(5)).await;
+    run(&admin, &format!("alter database {name} with allow_connections true")).await;
+    follower.takes(3, 7).await;
+    drop(database);
+}
+
+#[tokio::test]
+async fn the_tail_s_plan_reads_indexes_only_though_no_partition_was_analysed() {
+    let database = Database::new().await;
+    let sql = database.connect().await;
+    run(&sql, "insert into tocsin.events (stream, kind) select 'b' || i % 50, 'k' from generate_series(1, 3000) as i")
+        .await;
+    run(&sql, "select tocsin.attach_partitions(7)").await;
+    let explain = format!("prepare tail (text, text[]) as {TAIL}; set plan_cache_mode = force_generic_plan");
+    run(&sql, &explain).await;
+    let plan = async || column::<String>(&sql, "explain execute tail('100', '{3,5}')").await.join("\n");
+    run(&sql, "set enable_seqscan = off").await;
+    let tailed = plan().await;
+    assert!(!tailed.contains("Seq Scan"), "{tailed}");
+    assert!(tailed.matches("_xid_idx").count() >= 9, "{tailed}");
+}
+
+#[tokio::test]
+async fn the_node_s_own_sessions_have_no_time_limits() {
+    let database = Database::new().await;
+    let sql = database.connect().await;
+    let name: String = value(&sql, "select current_database()").await;
+    for limit in ["statement_timeout = '400ms'", "lock_timeout = '300ms'", "idle_session_timeout = '300ms'"] {
+        run(&sql, &format!("alter database {name} set {limit}")).await;
+    }
+    let own = tocsin::postgres::Database::new(database.url()).unwrap().connect("check").await.unwrap();
+    for limit in ["statement_timeout", "lock_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout"] {
+        assert_eq!(value::<String>(&own.client, &format!("select current_setting('{limit}')")).await, "0", "{limit}");
+    }
+    // A transaction keeps the node waiting for its key; then it idles from one slow poll to the next.
+    let writer = own.client;
+    run(&writer, &format!("begin; {}", message("other", 1))).await;
+    let _server = Server::start(&database).await;
+    let (tail, keys) = (server_backend(&sql, "tail", None).await, server_backend(&sql, "keys", None).await);
+    let polls = format!("select query_start::text from pg_stat_activity where pid = {tail}");
+    let mut seen = std::collections::HashSet::new();
+    eventually("the tail polls", async || {
+        seen.extend(column::<String>(&sql, &polls).await);
+        (seen.len() >= 3).then_some(())
+    })
+    .await;
+    run(&writer, "commit").await;
+    seen.clear();
+    eventually("the tail polls on", async || {
+        seen.extend(column::<String>(&sql, &polls).await);
+        (seen.len() >= 3).then_some(())
+    })
+    .await;
+    assert_eq!((server_backend(&sql, "tail", None).await, server_backend(&sql, "keys", None).await), (tail, keys));
+}
+
+#[tokio::test]
+async fn the_tail_holds_no_transaction_id_and_idle_no_snapshot() {
+    let (_database, server, sql) = served().await;
+    let mut follower = Follower::start(&server).await;
+    let held = "select count(*) from pg_stat_activity
+        where datname = current_database() and application_name in ('tocsin tail', 'tocsin keys')
+          and (backend_xid is not null or state <> 'active' and (backend_xmin is not null or state <> 'idle'))";
+    for n in 0..100 {
+        run(&sql, &message("b", n)).await;
+        assert_eq!(value::<i64>(&sql, held).await, 0);
+    }
+    follower.takes(2, 101).await;
+    assert_eq!(value::<i64>(&sql, held).await, 0);
+}
