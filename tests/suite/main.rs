@@ -4,4 +4,5 @@
 
 mod delivery;
 mod embedded;
+mod exactness;
 mod support;
