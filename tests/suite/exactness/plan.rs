@@ -16,13 +16,13 @@ const BOXES: usize = 50;
 const BUSY_BOXES: usize = 8;
 
 /// What the suite does when nobody asks for more.
-const BRIEF: Duration = Duration::from_secs(10);
+const BRIEF: Duration = Duration::from_secs(6);
 
 /// One run.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub seed: u64,
-    /// How long is written and disturbed.
+    /// How long is written and disturbed, without the time that crashes take.
     pub length: Duration,
 }
 

@@ -21,7 +21,10 @@ use crate::support::server::Program;
 /// A long run has a crash this often.
 const CRASH_EVERY: Duration = Duration::from_secs(8);
 /// Transactions rolled back right before Postgres is stopped: their ids are used again.
-const ROLLED_BACK: usize = 300;
+const ROLLED_BACK: usize = 100;
+
+/// By then what a stopped server had asked for is done.
+const ALL_STAND_STILL: Duration = Duration::from_millis(100);
 
 /// A part that crashes.
 #[derive(Debug, Clone, Copy)]
@@ -59,9 +62,14 @@ pub fn arguments(data_dir: &Path, port: u16) -> Vec<String> {
     vec!["--data-dir".into(), path(data_dir), "--config".into(), path(&config), "--listen".into(), listen]
 }
 
+/// Starts it; it logs to [`LOG`].
 pub async fn start(arguments: &[String]) -> Program {
-    Program::start_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await
+    let log = Path::new(&arguments[1]).with_file_name(LOG);
+    Program::start_logging(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &log).await
 }
+
+/// What the server logs to, beside its data directory.
+pub const LOG: &str = "server.log";
 
 impl Chaos {
     pub fn new(world: Arc<World>, program: Program, arguments: Vec<String>) -> Chaos {
@@ -78,23 +86,23 @@ impl Chaos {
         for _ in 3..length.as_secs() / CRASH_EVERY.as_secs() {
             crashes.push(if self.chance.random_bool(0.5) { Crash::Server } else { Crash::Postgres });
         }
-        let begun = Instant::now();
         let between = length / (u32::try_from(crashes.len()).unwrap() + 1);
-        for (n, crash) in (1..).zip(crashes) {
-            self.disconnect_until(begun + between * n).await;
+        for crash in crashes {
+            self.disconnect_for(between).await;
             match crash {
                 Crash::Server => self.kill_server().await,
                 Crash::Postgres => self.stop_postgres().await,
             }
         }
-        self.disconnect_until(begun + length).await;
+        self.disconnect_for(between).await;
         (self.program.unwrap(), self.figures)
     }
 
     /// Ends the connections that the server follows the log with, now and then.
-    async fn disconnect_until(&mut self, end: Instant) {
+    async fn disconnect_for(&mut self, time: Duration) {
+        let end = Instant::now() + time;
         loop {
-            let pause = Duration::from_millis(self.chance.random_range(100..1500));
+            let pause = Duration::from_millis(self.chance.random_range(50..1200));
             if Instant::now() + pause >= end {
                 tokio::time::sleep_until(end).await;
                 return;
@@ -122,32 +130,46 @@ impl Chaos {
         self.figures.server_killed += 1;
     }
 
-    /// While nobody commits, many transactions take ids and roll back; nothing of that reaches the disk before
-    /// Postgres is stopped, so the ids are given again.
+    /// While nobody commits, the server included, many transactions take ids and roll back. Nothing of that reaches the
+    /// disk before Postgres is stopped, so the ids are given again.
     async fn stop_postgres(&mut self) {
         let world = self.world.clone();
         let sql = world.connect("chaos").await;
         let commits = world.commits.write().await;
-        let mut last: i64 = 0;
-        for _ in 0..ROLLED_BACK {
-            let Ok(row) = sql.query_one("select pg_current_xact_id()::text::bigint", &[]).await else { break };
-            last = row.get(0);
-            // Alone, this statement would commit.
-            let roll_back = "begin; insert into tocsin.messages (box_id, body) values ('tel:+0', 'never'); rollback";
-            if sql.batch_execute(roll_back).await.is_err() {
-                break;
-            }
-        }
+        let find = "select pid from pg_stat_activity where backend_type = 'walwriter'";
+        let Ok(Some(row)) = sql.query_opt(find, &[]).await else { return };
         let Some(postmaster) = world.postmaster() else { return };
-        kill(Pid::from_raw(postmaster), Signal::SIGQUIT).unwrap();
+        let wal_writer = Pid::from_raw(row.get(0));
+        let server =
+            self.program.as_ref().and_then(|program| i32::try_from(program.pid()).ok()).map(Pid::from_raw).unwrap();
+        signal(server, Signal::SIGSTOP);
+        signal(wal_writer, Signal::SIGSTOP);
+        sleep(ALL_STAND_STILL).await;
+        let write = "begin; insert into tocsin.messages (box_id, body) values ('tel:+0', 'never'); rollback;";
+        let _ = sql.batch_execute(&write.repeat(ROLLED_BACK)).await;
+        let last = sql.query_one("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1", &[]).await;
+        signal(Pid::from_raw(postmaster), Signal::SIGQUIT);
+        signal(wal_writer, Signal::SIGQUIT);
+        signal(wal_writer, Signal::SIGCONT);
+        while !sql.is_closed() {
+            sleep(Duration::from_millis(5)).await; // until then somebody could still commit
+        }
+        signal(server, Signal::SIGCONT);
         drop(commits);
         while world.postmaster() == Some(postmaster) {
             sleep(AGAIN_AFTER).await;
         }
         self.figures.postgres_stopped += 1;
         let sql = world.connect("chaos").await;
-        if let Ok(row) = sql.query_one("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint", &[]).await {
-            self.figures.xids_again += u64::from(row.get::<_, i64>(0) <= last);
+        // As recovery has found it.
+        let next = "select split_part(next_xid, ':', 2)::bigint from pg_control_checkpoint()";
+        if let (Ok(last), Ok(next)) = (last, sql.query_one(next, &[]).await) {
+            self.figures.xids_again += u64::from(next.get::<_, i64>(0) <= last.get(0));
         }
     }
+}
+
+/// It fails only for a process that has ended, which is as well.
+fn signal(process: Pid, signal: Signal) {
+    let _ = kill(process, signal);
 }

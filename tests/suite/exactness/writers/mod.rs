@@ -170,11 +170,11 @@ impl Writer {
 
     /// What became of a transaction; own objects follow.
     fn remember(&mut self, work: Work, outcome: Outcome) {
-        if outcome != Outcome::RolledBack {
-            self.own.retain(|own| !work.gone.contains(&own.id));
-        }
         if outcome == Outcome::Committed {
             self.own.extend(work.made);
+        }
+        if outcome != Outcome::RolledBack {
+            self.own.retain(|own| !work.gone.contains(&own.id));
             let most = self.own.len().saturating_sub(OWN_MAX);
             self.own.drain(..most);
         }
