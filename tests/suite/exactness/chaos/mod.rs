@@ -1,13 +1,12 @@
 //! What goes wrong, on purpose.
 
 mod holder;
+mod postgres;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -15,16 +14,11 @@ use tokio::time::{Instant, sleep};
 
 pub use self::holder::Holder;
 
-use super::world::{AGAIN_AFTER, World};
+use super::world::World;
 use crate::support::server::Program;
 
 /// A long run has a crash this often.
 const CRASH_EVERY: Duration = Duration::from_secs(8);
-/// Transactions rolled back right before Postgres is stopped: their ids are used again.
-const ROLLED_BACK: usize = 100;
-
-/// By then what a stopped server had asked for is done.
-const ALL_STAND_STILL: Duration = Duration::from_millis(100);
 
 /// A part that crashes.
 #[derive(Debug, Clone, Copy)]
@@ -130,46 +124,11 @@ impl Chaos {
         self.figures.server_killed += 1;
     }
 
-    /// While nobody commits, the server included, many transactions take ids and roll back. Nothing of that reaches the
-    /// disk before Postgres is stopped, so the ids are given again.
     async fn stop_postgres(&mut self) {
-        let world = self.world.clone();
-        let sql = world.connect("chaos").await;
-        let commits = world.commits.write().await;
-        let find = "select pid from pg_stat_activity where backend_type = 'walwriter'";
-        let Ok(Some(row)) = sql.query_opt(find, &[]).await else { return };
-        let Some(postmaster) = world.postmaster() else { return };
-        let wal_writer = Pid::from_raw(row.get(0));
-        let server =
-            self.program.as_ref().and_then(|program| i32::try_from(program.pid()).ok()).map(Pid::from_raw).unwrap();
-        signal(server, Signal::SIGSTOP);
-        signal(wal_writer, Signal::SIGSTOP);
-        sleep(ALL_STAND_STILL).await;
-        let write = "begin; insert into tocsin.messages (box_id, body) values ('tel:+0', 'never'); rollback;";
-        let _ = sql.batch_execute(&write.repeat(ROLLED_BACK)).await;
-        let last = sql.query_one("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1", &[]).await;
-        signal(Pid::from_raw(postmaster), Signal::SIGQUIT);
-        signal(wal_writer, Signal::SIGQUIT);
-        signal(wal_writer, Signal::SIGCONT);
-        while !sql.is_closed() {
-            sleep(Duration::from_millis(5)).await; // until then somebody could still commit
-        }
-        signal(server, Signal::SIGCONT);
-        drop(commits);
-        while world.postmaster() == Some(postmaster) {
-            sleep(AGAIN_AFTER).await;
-        }
-        self.figures.postgres_stopped += 1;
-        let sql = world.connect("chaos").await;
-        // As recovery has found it.
-        let next = "select split_part(next_xid, ':', 2)::bigint from pg_control_checkpoint()";
-        if let (Ok(last), Ok(next)) = (last, sql.query_one(next, &[]).await) {
-            self.figures.xids_again += u64::from(next.get::<_, i64>(0) <= last.get(0));
+        let server = self.program.as_ref().unwrap().pid();
+        if let Some(ids_came_back) = postgres::stop(&self.world, server).await {
+            self.figures.postgres_stopped += 1;
+            self.figures.xids_again += u64::from(ids_came_back);
         }
     }
-}
-
-/// It fails only for a process that has ended, which is as well.
-fn signal(process: Pid, signal: Signal) {
-    let _ = kill(process, signal);
 }

@@ -88,7 +88,7 @@ fn report(subscription: &Subscription, expected: &[&Entry], upto: usize, seen: &
     }
     text += "\n    seen around:";
     for list in seen.iter().take(2 * SHOWN) {
-        text += &format!("\n      socket {}: {}", list.socket, list.list);
+        text += &format!("\n      socket {}: {}", list.socket, list.list.replace(&subscription.box_url, ""));
     }
     text
 }
