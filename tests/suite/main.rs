@@ -4,5 +4,6 @@
 
 mod delivery;
 mod embedded;
+mod exactness;
 mod sql;
 mod support;

@@ -60,11 +60,22 @@ impl Program {
 
     /// `tocsin serve` with these arguments; returns when it is READY.
     pub async fn start_with(args: &[&str]) -> Program {
+        Program::spawn(args, Stdio::inherit()).await
+    }
+
+    /// As [`Program::start_with`]; what it logs is appended to a file.
+    pub async fn start_logging(args: &[&str], log: &Path) -> Program {
+        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
+        Program::spawn(args, log.into()).await
+    }
+
+    async fn spawn(args: &[&str], log: Stdio) -> Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tocsin"))
             .arg("serve")
             .args(args)
             .env_remove("DATABASE_URL")
             .stdout(Stdio::piped())
+            .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
