@@ -12,8 +12,10 @@
 create or replace function tocsin.ring() returns trigger language plpgsql as $$
 declare
     setting text := coalesce(current_setting('tocsin.ring', true), 'auto');
+    copy    text;
 begin
-    if setting = 'off'
+    -- One ring a transaction is enough: it is heard after the commit, when all of it can be read.
+    if setting = 'off' or current_setting('tocsin.rung', true) = 'yes'
        or setting <> 'always'
           and pg_try_advisory_xact_lock_shared(1953456499, 1) and pg_try_advisory_xact_lock_shared(1953456499, 2)
           and pg_try_advisory_xact_lock_shared(1953456499, 3) and pg_try_advisory_xact_lock_shared(1953456499, 4)
@@ -30,32 +32,17 @@ begin
     if pg_notification_queue_usage() > 0.5 then
         return null;
     end if;
-    perform pg_notify('tocsin', tocsin.ring_copy());
+    -- What the ring carries: a copy of the event when the statement wrote just one and it is small, else nothing. It
+    -- spares the common case a read of the log before delivery; it is never the truth. A payload of 8,000 bytes or
+    -- more would fail the writer, so the limit stays well below.
+    select min(json_build_object('stream', e.stream, 'seq', e.seq, 'kind', e.kind, 'object_id', e.object_id,
+                                 'edited_at', e.edited_at, 'data', e.data)::text)
+    into copy
+    from (select * from inserted limit 2) as e
+    having count(*) = 1;
+    -- (The setting is the transaction's. A savepoint that is rolled back takes it back together with the ring.)
+    perform pg_notify('tocsin', case when octet_length(copy) <= 7500 then copy else '' end),
+            set_config('tocsin.rung', 'yes', true);
     return null;
-end
-$$;
-
--- What a ring carries: a copy of the event when the transaction has written just one and it is small, else nothing.
--- It spares the common case a read of the log before delivery; it is never the truth. A payload of 8,000 bytes or
--- more would fail the writer, so the limit stays well below.
-create or replace function tocsin.ring_copy() returns text language plpgsql as $$
-declare
-    e    tocsin.events;
-    copy text := '';
-    n    integer := 0;
-begin
-    for e in
-        select * from tocsin.events where xid = pg_current_xact_id() and created_at = now() limit 2
-    loop
-        n := n + 1;
-    end loop;
-    if n = 1 then
-        copy := json_build_object('stream', e.stream, 'seq', e.seq, 'kind', e.kind, 'object_id', e.object_id,
-                                  'edited_at', e.edited_at, 'data', e.data)::text;
-        if octet_length(copy) > 7500 then
-            copy := '';
-        end if;
-    end if;
-    return copy;
 end
 $$;

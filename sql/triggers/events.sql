@@ -2,6 +2,7 @@
 create or replace trigger events_stamp before insert on tocsin.events
     for each row execute function tocsin.stamp();
 create or replace trigger events_ring after insert on tocsin.events
+    referencing new table as inserted
     for each statement execute function tocsin.ring();
 create or replace trigger events_guard before update or delete or truncate on tocsin.events
     for each statement execute function tocsin.refuse_change();

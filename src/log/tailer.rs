@@ -36,10 +36,13 @@ const CHUNK_EVENTS_MAX: usize = 512;
 /// No statement of the tail takes so long; one that does has a dead connection under it.
 const STALL: Duration = Duration::from_secs(60);
 
-/// Rings within [`BUSY_WINDOW`] that make the node stay awake instead of being rung for each transaction.
-const BUSY_RINGS: u32 = 20;
+/// After so many rings within [`BUSY_WINDOW`] the node looks whether writers queue up to ring.
+const BUSY_RINGS: u32 = 5;
 /// See [`BUSY_RINGS`].
-const BUSY_WINDOW: Duration = Duration::from_millis(20);
+const BUSY_WINDOW: Duration = Duration::from_millis(50);
+/// So many writers in that queue make the node stay awake. A rate would not tell: ringing is what limits it, to a few
+/// hundred a second on a slow disk. A queue says that writers wait for nothing but each other's rings.
+const BUSY_QUEUE: i64 = 2;
 /// Pause between two reads while awake: short, for latency; not zero, so that a read returns more than one event and
 /// the writers have the processor.
 const AWAKE_PAUSE: Duration = Duration::from_millis(1);
@@ -173,7 +176,7 @@ async fn wait_for_rings<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, mut ke
                 rung = ears.rung() => {
                     let heard = rung.as_ref().map_or(0, |rung| rung.rings);
                     tail.heard(rung).await?;
-                    if rings.too_many(heard) {
+                    if rings.many(heard) && tail.ringing_writers().await? >= BUSY_QUEUE {
                         break;
                     }
                 }
@@ -218,7 +221,7 @@ async fn stay_awake<S: Sink>(tail: &mut Tail<'_, S>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Counts rings, to tell a busy log from a quiet one.
+/// Counts rings, to tell when it is worth while to look whether writers queue up.
 #[derive(Default)]
 struct Rings {
     since: Option<Instant>,
@@ -226,15 +229,19 @@ struct Rings {
 }
 
 impl Rings {
-    /// Some more rings, all that came while the log was read; whether there are so many that being rung costs more than
-    /// reading on.
-    fn too_many(&mut self, heard: u32) -> bool {
+    /// Some more rings, all that came while the log was read; whether they have become many in a short time. Then
+    /// counting starts over.
+    fn many(&mut self, heard: u32) -> bool {
         let now = Instant::now();
-        match self.since {
-            Some(since) if now - since < BUSY_WINDOW => self.count += heard,
-            _ => (self.since, self.count) = (Some(now), heard),
+        if self.since.is_none_or(|since| now - since > BUSY_WINDOW) {
+            (self.since, self.count) = (Some(now), 0);
         }
-        self.count >= BUSY_RINGS
+        self.count += heard;
+        let many = self.count >= BUSY_RINGS;
+        if many {
+            self.since = None;
+        }
+        many
     }
 }
 
@@ -242,6 +249,7 @@ impl Rings {
 struct Tail<'a, S> {
     client: Client,
     statement: Statement,
+    ringing: Statement,
     snapshot: Snapshot,
     sink: &'a S,
     status: &'a Status,
@@ -264,9 +272,10 @@ impl<'a, S: Sink> Tail<'a, S> {
             )
             .await?;
         let statement = rows::prepare_tail(&client).await?;
+        let ringing = client.prepare(include_str!("../../sql/queries/count_ringing_writers.sql")).await?;
         let snapshot = Snapshot::take(&client).await?;
         info!("following the log");
-        let tail = Tail { client, statement, snapshot, sink, status, _attendant: connection.attendant };
+        let tail = Tail { client, statement, ringing, snapshot, sink, status, _attendant: connection.attendant };
         Ok((tail, Ears(connection.notifications)))
     }
 
@@ -277,6 +286,12 @@ impl<'a, S: Sink> Tail<'a, S> {
             self.sink.copy(copy);
         }
         self.read().await.map(drop)
+    }
+
+    /// How many writers wait for their turn to ring.
+    async fn ringing_writers(&self) -> anyhow::Result<i64> {
+        let row = self.client.query_one(&self.ringing, &[]);
+        Ok(timeout(STALL, row).await??.get(0))
     }
 
     /// Hands on what became visible since the last read; answers how many events that were.
