@@ -12,6 +12,8 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -53,6 +55,8 @@ enum Close {
     Fault,
     NotText,
     NotJson,
+    TooLarge,
+    Protocol,
 }
 
 impl Close {
@@ -66,6 +70,8 @@ impl Close {
             Close::Fault => (close_code::ERROR, "internal error"),
             Close::NotText => (close_code::UNSUPPORTED, "only text frames are understood"),
             Close::NotJson => (close_code::INVALID, "not a JSON message"),
+            Close::TooLarge => (close_code::SIZE, "message too large"),
+            Close::Protocol => (close_code::PROTOCOL, "not a WebSocket frame"),
         }
     }
 }
@@ -86,6 +92,19 @@ enum Over {
     Close(Close),
     /// The client is gone.
     Gone,
+}
+
+impl Over {
+    /// What could not be read: the client is told what was wrong with it, if it is still there.
+    fn by(fault: axum::Error) -> Self {
+        match fault.into_inner().downcast_ref() {
+            Some(tungstenite::Error::Capacity(_)) => Close::TooLarge.into(),
+            Some(tungstenite::Error::Utf8(_)) => Close::NotJson.into(),
+            Some(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Over::Gone,
+            Some(tungstenite::Error::Protocol(_)) => Close::Protocol.into(),
+            _ => Over::Gone,
+        }
+    }
 }
 
 impl From<Close> for Over {
@@ -342,7 +361,8 @@ impl Session {
     async fn hear(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), Over> {
         self.heard_at = Instant::now();
         match message {
-            None | Some(Err(_) | Ok(Message::Close(_))) => Err(Over::Gone),
+            None | Some(Ok(Message::Close(_))) => Err(Over::Gone),
+            Some(Err(fault)) => Err(Over::by(fault)),
             Some(Ok(Message::Binary(_))) => Err(Close::NotText.into()),
             Some(Ok(Message::Ping(_))) => Ok(()), // answered below us
             Some(Ok(Message::Pong(payload))) => self.pong(&payload).await,
