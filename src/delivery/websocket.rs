@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use chrono::{DateTime, Utc};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -144,6 +145,7 @@ impl Delivery {
             pings: 0,
             heard_at: Instant::now(),
             refreshed: None,
+            restart_at: None,
             delivery: self.clone(),
         };
         let over = match session.run(&mut stream).await {
@@ -180,6 +182,8 @@ struct Session {
     pings: u64,
     heard_at: Instant,
     refreshed: Option<Instant>,
+    /// From here nothing is lost, whatever of the frames that were ready was still sent.
+    restart_at: Option<DateTime<Utc>>,
 }
 
 type Never = std::convert::Infallible;
@@ -224,7 +228,9 @@ impl Session {
         let delivery = self.delivery.clone();
         let opened = retry(|| channels::open(&delivery.database, &self.connection.channel, &self.connection.id)).await;
         self.connection.opened_at(opened.map_err(|_| Close::Deleted)?);
-        self.take_up_all().await
+        self.take_up_all().await?;
+        self.sent_all();
+        Ok(())
     }
 
     /// Takes up all subscriptions of the channel, holds their cursors against the log, and reads on from there.
@@ -316,7 +322,13 @@ impl Session {
         self.unpinged |= !frames.is_empty();
         let messages = frames.into_iter().map(|frame| Message::Text(frame.into()));
         self.write(messages).await?;
+        self.sent_all();
         self.ask_for_confirmation().await
+    }
+
+    /// No frame waits: the positions are what the client was sent. (A channel that ends has none any more.)
+    fn sent_all(&mut self) {
+        self.restart_at = self.positions.restart_at().or(self.restart_at);
     }
 
     /// Positions reached are confirmed by the Pong to a Ping; those reached without sending anything, at once.
@@ -431,7 +443,7 @@ impl Session {
     /// Closes, with the position in the reason from which nothing is lost, and hears the last Pongs.
     async fn close(&mut self, close: Close, stream: &mut SplitStream<WebSocket>) {
         let (code, reason) = close.code_and_reason();
-        let reason = match self.positions.restart_at() {
+        let reason = match self.restart_at {
             Some(at) => format!("{reason}; restartToken={}", token(at)),
             None => reason.to_owned(),
         };
