@@ -305,8 +305,12 @@ impl Session {
         match log::read_stream(&self.delivery.database, &stream, seq, PAGE_EVENTS).await {
             Ok(page) => {
                 let last = (page.len() as i64) < PAGE_EVENTS;
-                self.positions.replay(&id, &page, last);
-                self.send().await
+                let news = self.positions.replay(&id, &page, last);
+                self.send().await?;
+                match news {
+                    Some(event) => self.learn(&event).await,
+                    None => Ok(()),
+                }
             }
             Err(fault) => {
                 debug!("the log cannot be read yet: {fault}");
