@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bad_input;
+mod cli;
 mod delivery;
 mod embedded;
+mod nc;
+mod nms;
+mod nodes;
 mod support;
