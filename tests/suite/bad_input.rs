@@ -280,8 +280,9 @@ async fn garbage_frames_close_their_own_socket_and_no_other() {
         (0x8b, b"", 1002),
         (0xc0 | TEXT, b"{}", 1002), // reserved bits
         (0xf0 | TEXT, b"{}", 1002),
-        (PING, b"{}", 1002), // a control frame in pieces
-        (0x80, b"{}", 1002), // a continuation of nothing
+        (PING, b"{}", 1002),               // a control frame in pieces
+        (0x80, b"{}", 1002),               // a continuation of nothing
+        (0x80 | PING, &[b'x'; 200], 1002), // a control frame of more than 125 bytes
     ] {
         let begin = String::from_utf8_lossy(&payload[..payload.len().min(20)]).into_owned();
         println!("{first:#x} {begin}");
@@ -294,7 +295,7 @@ async fn garbage_frames_close_their_own_socket_and_no_other() {
     }
     // A frame that announces more than it may hold is refused before it has come.
     let mut raw = Raw::open(&channel).await;
-    raw.send_head(&[0x81, 0x80 | 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).await;
+    raw.bytes(&[0x81, 0x80 | 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]).await;
     let (_, close) = raw.rest().await;
     assert_eq!(close.map(|(code, _)| code), Some(1009));
     let mut socket = Socket::open(&channel).await;

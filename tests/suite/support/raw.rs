@@ -101,7 +101,7 @@ impl Raw {
     }
 
     /// Sends these bytes as they are.
-    pub async fn send_head(&mut self, bytes: &[u8]) {
+    pub async fn bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
