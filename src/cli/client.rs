@@ -1,5 +1,6 @@
 //! A client of the server's HTTP API and WebSockets, as anybody could write one: nothing here knows the database.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -177,4 +178,32 @@ pub(super) fn positions(list: &str) -> Vec<(i64, String)> {
         .map(|notification| &notification["nmsEventList"])
         .filter_map(|list| Some((list["index"].as_i64()?, list["restartToken"].as_str()?.to_owned())))
         .collect()
+}
+
+/// A notificationList without the nmsEventLists whose index is below `next_index`; `None` when nothing is left.
+pub(super) fn without_seen(list: &str, next_index: i64) -> Option<Cow<'_, str>> {
+    let Ok(mut parsed) = serde_json::from_str::<Value>(list) else { return Some(list.into()) };
+    let Some(lists) = parsed["notificationList"].as_array_mut() else { return Some(list.into()) };
+    let all = lists.len();
+    lists.retain(|list| list["nmsEventList"]["index"].as_i64().is_none_or(|index| index >= next_index));
+    match lists.len() {
+        left if left == all => Some(list.into()),
+        0 => None,
+        _ => Some(parsed.to_string().into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_seen_is_left_out() {
+        let list = r#"{"notificationList":[{"nmsEventList":{"index":4}},{"nmsEventList":{"index":5}}]}"#;
+        assert_eq!(without_seen(list, 4).unwrap(), list);
+        assert_eq!(without_seen(list, 5).unwrap(), r#"{"notificationList":[{"nmsEventList":{"index":5}}]}"#);
+        assert_eq!(without_seen(list, 6), None);
+        let other = r#"{"notificationList":[]}"#;
+        assert_eq!(without_seen(other, 6).unwrap(), other);
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::client::{Channel, Client, ServerArgs, Subscription, next_text, positions};
+use super::client::{Channel, Client, ServerArgs, Subscription, next_text, positions, without_seen};
 use crate::base::backoff::Backoff;
 use crate::lifecycle;
 
@@ -70,11 +70,10 @@ impl Listener {
         let mut socket = self.client.open(&channel).await?;
         while let Some(list) = next_text(&mut socket).await? {
             backoff.reset();
+            // What was on its way when the connection broke comes again, with the same indexes, perhaps together with
+            // what is new.
+            let Some(list) = without_seen(&list, self.next_index) else { continue };
             let positions = positions(&list);
-            // A list that was on its way when the connection broke comes again, with the same index.
-            if !positions.is_empty() && positions.iter().all(|(index, _)| *index < self.next_index) {
-                continue;
-            }
             println!("{list}");
             if let Some((index, token)) = positions.last() {
                 self.next_index = index + 1;

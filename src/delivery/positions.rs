@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::base::ids::{Stream, SubscriptionId};
 use crate::channel::cursor::{Cursor, Horizon, Step};
-use crate::log::Event;
+use crate::log::{Event, Kind};
 use crate::subscription::Subscription;
 use crate::wire::nc;
 use crate::wire::nms::{self, EventListShape};
@@ -25,6 +25,15 @@ struct Live {
     behind: bool,
     /// Its cursor has moved since it was confirmed last.
     moved: bool,
+}
+
+impl Live {
+    /// Whether the event is about this subscription, and later than what we know of it.
+    fn is_news(&self, event: &Event) -> bool {
+        matches!(event.kind, Kind::SubscriptionRepositioned | Kind::SubscriptionEnded)
+            && event.seq > self.subscription.cursor.generation
+            && event.subscription().is_some_and(|told| told.id() == self.subscription.id)
+    }
 }
 
 /// The subscriptions of one connected channel.
@@ -146,18 +155,24 @@ impl Positions {
         }
     }
 
-    /// A page of the log for a subscription that was behind; `last`: it reaches the present.
-    pub fn replay(&mut self, id: &SubscriptionId, page: &[Arc<Event>], last: bool) {
+    /// A page of the log for a subscription that was behind; `last`: it reaches the present. The log may be ahead of
+    /// the tail: where it says that this very subscription starts elsewhere or has ended, which nobody has told us yet,
+    /// the replay stops, for the caller to look at that event. Going on would give indexes to what never has them.
+    pub fn replay(&mut self, id: &SubscriptionId, page: &[Arc<Event>], last: bool) -> Option<Arc<Event>> {
         self.pass_reset(id);
         for event in page {
-            let Some(live) = self.live.get(id) else { return };
+            let live = self.live.get(id)?;
             if live.subscription.cursor.step(event.seq) == Step::Take {
+                if live.is_news(event) {
+                    return Some(event.clone());
+                }
                 self.pass(id, event);
             }
         }
         if let Some(live) = self.live.get_mut(id) {
             live.behind = !last;
         }
+        None
     }
 
     fn pass_reset(&mut self, id: &SubscriptionId) {
@@ -216,5 +231,57 @@ impl Positions {
     /// The moment from which nothing is lost, whichever the subscription: for a close frame's reason.
     pub fn restart_at(&self) -> Option<DateTime<Utc>> {
         self.live.values().map(|live| live.subscription.cursor.next_at).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{BoxName, ChannelId};
+    use crate::channel::secret::UrlKey;
+    use crate::subscription::Format;
+
+    fn event(seq: i64, kind: Kind, data: &str) -> Arc<Event> {
+        let data = serde_json::value::RawValue::from_string(data.to_owned()).unwrap();
+        Arc::new(Event::new(Stream::from_log("default/b"), seq, kind, Some(seq), DateTime::UNIX_EPOCH, data))
+    }
+
+    fn subscription(generation: i64, next_seq: i64, next_index: i64) -> Subscription {
+        Subscription {
+            id: SubscriptionId::from_text("s"),
+            of: BoxName::parse("default", "b").unwrap(),
+            channel: ChannelId::from_text("c"),
+            notify_url: String::new(),
+            callback_data: None,
+            format: Format::Json,
+            filter: None,
+            client_correlator: None,
+            expires_at: DateTime::UNIX_EPOCH,
+            remaining_seconds: 1,
+            cursor: Cursor { generation, next_seq, next_at: DateTime::UNIX_EPOCH, next_index, reset: false },
+        }
+    }
+
+    #[test]
+    fn a_replay_that_is_ahead_of_the_tail_stops_where_the_subscription_starts_elsewhere() {
+        let urls = Arc::new(Urls::new("http://x".to_owned(), UrlKey::new(vec![1; 32])));
+        let mut positions = Positions::new(urls, 100);
+        let id = SubscriptionId::from_text("s");
+        positions.take_up(subscription(1, 2, 1));
+        let page = [
+            event(2, Kind::ObjectCreated, "{}"),
+            event(3, Kind::SubscriptionRepositioned, r#"{"id":"another","channel":"c"}"#),
+            event(4, Kind::SubscriptionRepositioned, r#"{"id":"s","channel":"c"}"#),
+            event(5, Kind::ObjectCreated, "{}"),
+        ];
+        let news = positions.replay(&id, &page, true);
+        assert_eq!(news.map(|event| event.seq), Some(4));
+        assert_eq!(positions.cursors()[0].1.1.next_index, 2, "what comes after it has another index");
+        assert!(positions.behind().is_some());
+        // As the update said: from the beginning, on the same index sequence. Now its own event is nothing new.
+        positions.take_up(subscription(4, 2, 2));
+        assert!(positions.replay(&id, &page, true).is_none());
+        assert_eq!(positions.cursors()[0].1.1.next_index, 4);
+        assert!(positions.behind().is_none());
     }
 }

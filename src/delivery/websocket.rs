@@ -9,9 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use chrono::{DateTime, Utc};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -53,6 +56,8 @@ enum Close {
     Fault,
     NotText,
     NotJson,
+    TooLarge,
+    Protocol,
 }
 
 impl Close {
@@ -66,6 +71,8 @@ impl Close {
             Close::Fault => (close_code::ERROR, "internal error"),
             Close::NotText => (close_code::UNSUPPORTED, "only text frames are understood"),
             Close::NotJson => (close_code::INVALID, "not a JSON message"),
+            Close::TooLarge => (close_code::SIZE, "message too large"),
+            Close::Protocol => (close_code::PROTOCOL, "not a WebSocket frame"),
         }
     }
 }
@@ -86,6 +93,19 @@ enum Over {
     Close(Close),
     /// The client is gone.
     Gone,
+}
+
+impl Over {
+    /// What could not be read: the client is told what was wrong with it, if it is still there.
+    fn by(fault: axum::Error) -> Self {
+        match fault.into_inner().downcast_ref() {
+            Some(tungstenite::Error::Capacity(_)) => Close::TooLarge.into(),
+            Some(tungstenite::Error::Utf8(_)) => Close::NotJson.into(),
+            Some(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Over::Gone,
+            Some(tungstenite::Error::Protocol(_)) => Close::Protocol.into(),
+            _ => Over::Gone,
+        }
+    }
 }
 
 impl From<Close> for Over {
@@ -125,6 +145,7 @@ impl Delivery {
             pings: 0,
             heard_at: Instant::now(),
             refreshed: None,
+            restart_at: None,
             delivery: self.clone(),
         };
         let over = match session.run(&mut stream).await {
@@ -161,6 +182,8 @@ struct Session {
     pings: u64,
     heard_at: Instant,
     refreshed: Option<Instant>,
+    /// From here nothing is lost, whatever of the frames that were ready was still sent.
+    restart_at: Option<DateTime<Utc>>,
 }
 
 type Never = std::convert::Infallible;
@@ -199,7 +222,9 @@ impl Session {
         let delivery = self.delivery.clone();
         let opened = retry(|| channels::open(&delivery.database, &self.connection.channel, &self.connection.id)).await;
         self.connection.opened_at(opened.map_err(|_| Close::Deleted)?);
-        self.take_up_all().await
+        self.take_up_all().await?;
+        self.sent_all();
+        Ok(())
     }
 
     /// Takes up all subscriptions of the channel, holds their cursors against the log, and reads on from there.
@@ -274,8 +299,12 @@ impl Session {
         match log::read_stream(&self.delivery.database, &stream, seq, PAGE_EVENTS).await {
             Ok(page) => {
                 let last = (page.len() as i64) < PAGE_EVENTS;
-                self.positions.replay(&id, &page, last);
-                self.send().await
+                let news = self.positions.replay(&id, &page, last);
+                self.send().await?;
+                match news {
+                    Some(event) => self.learn(&event).await,
+                    None => Ok(()),
+                }
             }
             Err(fault) => {
                 debug!("the log cannot be read yet: {fault}");
@@ -291,7 +320,13 @@ impl Session {
         self.unpinged |= !frames.is_empty();
         let messages = frames.into_iter().map(|frame| Message::Text(frame.into()));
         self.write(messages).await?;
+        self.sent_all();
         self.ask_for_confirmation().await
+    }
+
+    /// No frame waits: the positions are what the client was sent. (A channel that ends has none any more.)
+    fn sent_all(&mut self) {
+        self.restart_at = self.positions.restart_at().or(self.restart_at);
     }
 
     /// Positions reached are confirmed by the Pong to a Ping; those reached without sending anything, at once.
@@ -336,7 +371,8 @@ impl Session {
     async fn hear(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), Over> {
         self.heard_at = Instant::now();
         match message {
-            None | Some(Err(_) | Ok(Message::Close(_))) => Err(Over::Gone),
+            None | Some(Ok(Message::Close(_))) => Err(Over::Gone),
+            Some(Err(fault)) => Err(Over::by(fault)),
             Some(Ok(Message::Binary(_))) => Err(Close::NotText.into()),
             Some(Ok(Message::Ping(_))) => Ok(()), // answered below us
             Some(Ok(Message::Pong(payload))) => self.pong(&payload).await,
@@ -392,7 +428,7 @@ impl Session {
     /// Closes, with the position in the reason from which nothing is lost, and hears the last Pongs.
     async fn close(&mut self, close: Close, stream: &mut SplitStream<WebSocket>) {
         let (code, reason) = close.code_and_reason();
-        let reason = match self.positions.restart_at() {
+        let reason = match self.restart_at {
             Some(at) => format!("{reason}; restartToken={}", token(at)),
             None => reason.to_owned(),
         };

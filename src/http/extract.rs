@@ -1,6 +1,6 @@
 //! What handlers take from a request: ids from the path, a body in a format we read, a caller who reads ours.
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
@@ -116,16 +116,24 @@ impl FromRequest<App> for JsonBody {
         if !media_type.eq_ignore_ascii_case("application/json") {
             return Err(fault::of_http(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type"));
         }
+        // One that announces its size need not come first.
+        if usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX) > app.limits.body_bytes_max {
+            return Err(too_large());
+        }
         match Bytes::from_request(request, app).await {
             Ok(body) => Ok(JsonBody(body)),
             Err(BytesRejection::FailedToBufferBody(rejection))
                 if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE =>
             {
-                Err(fault::of_http(StatusCode::PAYLOAD_TOO_LARGE, "Request-Body"))
+                Err(too_large())
             }
             Err(_) => Err(Error::invalid("Request-Body").into_response()),
         }
     }
+}
+
+fn too_large() -> Response {
+    fault::of_http(StatusCode::PAYLOAD_TOO_LARGE, "Request-Body")
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::base::{Error, Result};
 
+/// Longest text a client may store with us. It is repeated to it: callbackData in every list.
+const TEXT_CHARS_MAX: usize = 4096;
+
 /// The members of one JSON object.
 #[derive(Debug, Default)]
 pub struct Fields(Map<String, Value>);
@@ -46,11 +49,13 @@ impl Fields {
         }
     }
 
-    /// A text. A NUL, which no text in Postgres can hold, is refused.
+    /// A text. A NUL, which no text in Postgres can hold, is refused, and so is what is longer than anybody needs.
     pub fn text(&mut self, name: &str) -> Result<Option<String>> {
         match self.take(name) {
             None => Ok(None),
-            Some(Value::String(text)) if !text.contains('\0') => Ok(Some(text)),
+            Some(Value::String(text)) if !text.contains('\0') && text.chars().count() <= TEXT_CHARS_MAX => {
+                Ok(Some(text))
+            }
             Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(value.to_string())),
             Some(_) => Err(Error::invalid(name)),
         }

@@ -88,6 +88,9 @@ fn choice(part: &str, valid: &str) -> Error {
     Error::InvalidChoice { part: part.to_owned(), valid: valid.to_owned() }
 }
 
+/// Criteria of one filter: each costs every event of the box.
+const CRITERIA_MAX: usize = 100;
+
 /// Filters are refused with SVC0003: a phone that gets SVC0002 here drops its restartToken instead of its filter.
 fn read_filter(fields: &mut Fields) -> Result<Option<Filter>> {
     let Some(mut filter) = fields.fields("filter")? else { return Ok(None) };
@@ -97,7 +100,11 @@ fn read_filter(fields: &mut Fields) -> Result<Option<Filter>> {
         Some("Not") => Operator::Not,
         Some(_) => return Err(choice("operator", "And, Or, Not")),
     };
-    let criteria = filter.list("criterion")?.into_iter().map(read_criterion).collect::<Result<Vec<_>>>()?;
+    let criteria = filter.list("criterion")?;
+    if criteria.len() > CRITERIA_MAX {
+        return Err(choice("filter", &format!("at most {CRITERIA_MAX} criteria")));
+    }
+    let criteria = criteria.into_iter().map(read_criterion).collect::<Result<Vec<_>>>()?;
     if criteria.is_empty() {
         return Err(choice("filter", "at least one criterion"));
     }

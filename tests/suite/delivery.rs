@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use serde_json::json;
+use tocsin::config::Limits;
+
 use crate::support::client::Socket;
 use crate::support::postgres::Database;
 use crate::support::server::Server;
@@ -46,5 +50,70 @@ async fn a_client_that_was_away_loses_nothing() {
     assert_eq!(first.seq(), first.index + 1);
     let rest = socket.lists(1400 - first.index as usize).await;
     assert!(rest.iter().enumerate().all(|(n, list)| list.index == first.index + 1 + n as i64));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn many_writers_and_a_tiny_queue_lose_nothing_and_disorder_nothing() {
+    let database = Database::new().await;
+    let server = Server::start_with(&database, Limits { queue_events_max: 4, ..Limits::default() }).await;
+    let channel = server.api.channel("alice").await;
+    server.api.subscribe("b", &channel).await;
+    let mut socket = Socket::open(&channel).await;
+    let writers = (0..6).map(async |_| {
+        let sql = database.connect().await;
+        for size in 0..20 {
+            let insert = format!("insert into tocsin.messages (box_id) select 'b' from generate_series(0, {size} % 4)");
+            sql.batch_execute(&insert).await.unwrap();
+        }
+    });
+    let (lists, _) = tokio::join!(socket.lists(300), join_all(writers));
+    assert!(lists.iter().enumerate().all(|(n, list)| (list.index, list.seq()) == (n as i64 + 1, n as i64 + 2)));
+    assert!(lists.windows(2).all(|pair| pair[0].token < pair[1].token), "restartTokens rise");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_commits_is_delivered_when_it_commits_and_what_does_not_never() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let channel = server.api.channel("alice").await;
+    let late = server.api.subscribe("late", &channel).await;
+    let soon = server.api.subscribe("soon", &channel).await;
+    let mut socket = Socket::open(&channel).await;
+    let (one, two) = (database.connect().await, database.connect().await);
+    one.batch_execute("begin; insert into tocsin.messages (box_id) values ('late')").await.unwrap();
+    two.batch_execute("begin; insert into tocsin.messages (box_id) values ('soon'); rollback").await.unwrap();
+    two.batch_execute("insert into tocsin.messages (box_id) values ('soon')").await.unwrap();
+    let first = socket.list().await;
+    assert_eq!((&json!(first.subscription), first.index, first.seq()), (&soon["resourceURL"], 1, 2));
+    one.batch_execute("commit").await.unwrap();
+    let second = socket.list().await;
+    assert_eq!((&json!(second.subscription), second.index, second.seq()), (&late["resourceURL"], 1, 2));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn events_arrive_without_a_ring_too_and_under_any_kind() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let channel = server.api.channel("alice").await;
+    server.api.subscribe("b", &channel).await;
+    let mut socket = Socket::open(&channel).await;
+    let sql = database.connect().await;
+    sql.batch_execute(
+        r#"set tocsin.ring = 'off'; insert into tocsin.events (stream, kind, data) values ('b', 'door.opened', '{"by":"me"}')"#,
+    )
+    .await
+    .unwrap();
+    let list = socket.list().await;
+    assert_eq!(list.kind(), "changedObject");
+    let object = server.api.get(list.events[0]["changedObject"]["resourceURL"].as_str().unwrap()).await.json();
+    let attributes = object["object"]["attributes"]["attribute"].as_array().unwrap().clone();
+    for expected in
+        [json!({ "name": "by", "value": ["me"] }), json!({ "name": "Event-Kind", "value": ["door.opened"] })]
+    {
+        assert!(attributes.contains(&expected), "{expected} in {attributes:?}");
+    }
     server.stop().await;
 }

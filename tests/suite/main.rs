@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bad_input;
+mod cli;
 mod delivery;
 mod embedded;
 mod exactness;
 mod sql;
+mod nc;
+mod nms;
+mod nodes;
 mod support;

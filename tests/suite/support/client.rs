@@ -128,7 +128,7 @@ pub struct EventList {
 }
 
 impl EventList {
-    fn of(notification: &Value) -> EventList {
+    pub fn of(notification: &Value) -> EventList {
         let list = &notification["nmsEventList"];
         EventList {
             index: list["index"].as_i64().unwrap(),
@@ -205,6 +205,48 @@ impl Socket {
             lists.push(self.list().await);
         }
         lists
+    }
+
+    /// How many nmsEventLists the next frame holds; they stay to be read.
+    pub async fn frame_of_lists(&mut self) -> usize {
+        assert!(self.waiting.is_empty(), "{:?}", self.waiting);
+        let frame: Value = serde_json::from_str(&self.frame().await).unwrap();
+        self.waiting.extend(frame["notificationList"].as_array().unwrap().iter().map(EventList::of));
+        self.waiting.len()
+    }
+
+    /// Looks again and again, as [`super::eventually`] does, and meanwhile reads, so that Pings are answered. Lists that
+    /// come stay to be read.
+    pub async fn until<T>(&mut self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            assert!(std::time::Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+            match timeout(Duration::from_millis(20), self.stream.next()).await {
+                Ok(Some(Ok(Message::Text(text)))) => {
+                    let frame: Value = serde_json::from_str(&text).unwrap();
+                    self.waiting.extend(frame["notificationList"].as_array().unwrap().iter().map(EventList::of));
+                }
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) | Err(_) => {}
+                Ok(other) => panic!("unexpected: {other:?}"),
+            }
+        }
+    }
+
+    /// Reads until the server knows that the client has everything of the subscription up to `token`; asserts that no
+    /// list came but those read already. Answers the subscription.
+    pub async fn nothing_more(&mut self, api: &Api, subscription: &Value, token: &str) -> Value {
+        let url = subscription["resourceURL"].as_str().unwrap();
+        let seen = self
+            .until("the subscription is confirmed", async || {
+                let now = api.get(url).await.json()["nmsSubscription"].clone();
+                (now["restartToken"].as_str().unwrap() >= token).then_some(now)
+            })
+            .await;
+        assert!(self.waiting.is_empty(), "{:?}", self.waiting);
+        seen
     }
 
     /// Asserts that nothing comes for a while.

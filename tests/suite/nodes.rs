@@ -1,0 +1,139 @@
+//! Several nodes on one database.
+
+use serde_json::{Value, json};
+
+use crate::support::client::Socket;
+use crate::support::eventually;
+use crate::support::postgres::Database;
+use crate::support::server::Server;
+
+/// The channel, as a client finds it on this node.
+fn on(server: &Server, channel: &Value) -> Value {
+    let mut channel = channel.clone();
+    let url = channel["channelData"]["channelURL"].as_str().unwrap();
+    let (_, path) = url.split_once("/ws/").unwrap();
+    channel["channelData"]["channelURL"] = json!(format!("{}/ws/{path}", server.api.url.replace("http", "ws")));
+    channel
+}
+
+fn path<'a>(resource: &'a Value, field: &str) -> &'a str {
+    let url = resource[field].as_str().unwrap();
+    &url[url.find("/n").unwrap()..]
+}
+
+#[tokio::test]
+async fn whatever_is_made_on_one_node_works_on_another() {
+    let database = Database::new().await;
+    let (a, b) = (Server::start(&database).await, Server::start(&database).await);
+    let channel = a.api.channel("alice").await;
+    let subscription = b.api.subscribe("b", &channel).await;
+    assert_eq!(
+        b.api.get(path(&channel, "resourceURL")).await.json()["notificationChannel"]["channelType"],
+        "WebSockets"
+    );
+    let mut socket = Socket::open(&on(&b, &channel)).await;
+    let sql = database.connect().await;
+    sql.batch_execute("insert into tocsin.messages (box_id, body) values ('b', '1')").await.unwrap();
+    assert_eq!(socket.list().await.index, 1);
+    // A subscription made on one node, and a reposition asked of it, reach the socket on the other.
+    let two = a.api.subscribe("c", &channel).await;
+    sql.batch_execute("insert into tocsin.messages (box_id, body) values ('c', '1')").await.unwrap();
+    assert!(socket.list().await.subscription.ends_with(path(&two, "resourceURL")), "each node has its own address");
+    let early = json!({ "restartToken": subscription["restartToken"] });
+    let answer = a.api.post(path(&subscription, "resourceURL"), early).await;
+    assert_eq!(answer.json()["nmsSubscription"]["index"], 2);
+    let again = socket.list().await;
+    assert_eq!((again.index, again.seq()), (2, 2));
+    assert_eq!(a.api.delete(path(&channel, "resourceURL")).await.status, 204);
+    assert_eq!(socket.closed().await.0, 4002);
+    assert_eq!(b.api.get(path(&channel, "resourceURL")).await.status, 404);
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_socket_on_one_node_supersedes_the_old_one_on_another() {
+    let database = Database::new().await;
+    let (a, b) = (Server::start(&database).await, Server::start(&database).await);
+    let channel = a.api.channel("alice").await;
+    a.api.subscribe("b", &channel).await;
+    let sql = database.connect().await;
+    let mut next = 1;
+    for round in 0..3 {
+        let (older, newer) = if round % 2 == 0 { (&a, &b) } else { (&b, &a) };
+        let mut old = Socket::open(&on(older, &channel)).await;
+        sql.batch_execute("insert into tocsin.messages (box_id, body) values ('b', 'x')").await.unwrap();
+        loop {
+            let index = old.list().await.index;
+            assert!(index <= next, "nothing is skipped");
+            if index == next {
+                break;
+            }
+        }
+        let mut new = Socket::open(&on(newer, &channel)).await;
+        assert_eq!(old.closed().await.0, 4001, "and no list came before");
+        sql.batch_execute("insert into tocsin.messages (box_id, body) values ('b', 'x')").await.unwrap();
+        loop {
+            let index = new.list().await.index;
+            assert!(index <= next + 1);
+            if index == next + 1 {
+                break;
+            }
+        }
+        next += 2;
+        new.close().await;
+    }
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_moves_on_when_its_node_dies() {
+    let database = Database::new().await;
+    let (a, b) = (Server::start(&database).await, Server::start(&database).await);
+    let channel = a.api.channel("alice").await;
+    a.api.subscribe("b", &channel).await;
+    let sql = database.connect().await;
+    let insert = "insert into tocsin.messages (box_id, body) select 'b', i::text from generate_series(1, 50) as i";
+    let mut socket = Socket::open(&channel).await;
+    sql.batch_execute(insert).await.unwrap();
+    let first = socket.lists(50).await;
+    socket.vanish();
+    a.stop().await;
+    sql.batch_execute(insert).await.unwrap();
+    let mut socket = Socket::open(&on(&b, &channel)).await;
+    let list = socket.list().await;
+    assert!(list.index <= 51, "{}", list.index);
+    if let Some(before) = first.get(list.index as usize - 1) {
+        assert_eq!((&list.token, list.seq()), (&before.token, before.seq()), "what comes again is what came before");
+    }
+    let rest = socket.lists(100 - list.index as usize).await;
+    assert!(rest.iter().enumerate().all(|(n, next)| next.index == list.index + 1 + n as i64));
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn every_node_is_told_of_every_event() {
+    let database = Database::new().await;
+    let (a, b) = (Server::start(&database).await, Server::start(&database).await);
+    let mut sockets = Vec::new();
+    for server in [&a, &b] {
+        let channel = server.api.channel("alice").await;
+        server.api.subscribe("b", &channel).await;
+        sockets.push(Socket::open(&channel).await);
+    }
+    let ready = async || {
+        let (a, b) = (a.api.get("/readyz").await.json(), b.api.get("/readyz").await.json());
+        (a["connections"] == 1 && b["connections"] == 1).then_some(())
+    };
+    eventually("each node has its socket", ready).await;
+    let sql = database.connect().await;
+    for n in 1..=30 {
+        sql.batch_execute("insert into tocsin.messages (box_id, body) values ('b', 'x')").await.unwrap();
+        for socket in &mut sockets {
+            assert_eq!(socket.list().await.index, n);
+        }
+    }
+    a.stop().await;
+    b.stop().await;
+}
