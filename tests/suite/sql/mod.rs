@@ -6,6 +6,7 @@ mod bulk;
 mod concurrency;
 mod copies;
 mod crash;
+mod deaf;
 mod messages;
 mod model;
 mod moved;

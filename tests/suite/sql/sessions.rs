@@ -125,3 +125,26 @@ async fn the_tail_holds_no_transaction_id_and_idle_no_snapshot() {
     follower.takes(2, 101).await;
     assert_eq!(value::<i64>(&sql, held).await, 0);
 }
+
+#[tokio::test]
+async fn the_tail_itself_never_scans_a_partition() {
+    let (_database, server, sql) = served().await;
+    run(&sql, "insert into tocsin.events (stream, kind) select 'b' || i % 50, 'k' from generate_series(1, 3000) as i")
+        .await;
+    eventually("the tail has read them", async || (server.tail().events() == 3000).then_some(())).await;
+    let tail = server_backend(&sql, "tail", None).await;
+    let poll = format!("select query_start::text from pg_stat_activity where pid = {tail}");
+    let scans = "select coalesce(sum(seq_scan), 0)::bigint from pg_stat_user_tables where relname like 'events_%'";
+    // A session tells its statistics once in a while: so the first figure is of some polls later, the last of more.
+    let mut figures = Vec::new();
+    for _ in 0..2 {
+        let mut polls = std::collections::HashSet::new();
+        eventually("the tail polls", async || {
+            polls.extend(column::<String>(&sql, &poll).await);
+            (polls.len() >= 3).then_some(())
+        })
+        .await;
+        figures.push(value::<i64>(&sql, scans).await);
+    }
+    assert_eq!(figures[0], figures[1]);
+}
