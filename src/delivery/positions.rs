@@ -251,7 +251,6 @@ mod tests {
             id: SubscriptionId::from_text("s"),
             of: BoxName::parse("default", "b").unwrap(),
             channel: ChannelId::from_text("c"),
-            notify_url: String::new(),
             callback_data: None,
             format: Format::Json,
             filter: None,
