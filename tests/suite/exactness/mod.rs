@@ -59,6 +59,7 @@ async fn run(plan: Plan, dir: &Path) -> (Vec<String>, String) {
     let early = subscriber.count() / 2;
     subscriber.make(0..early, Tokens::None, Duration::ZERO).await;
     let clients = Clients::start(&world, &channels);
+    let _ = world.steady.set(clients.notes[0].clone());
     let mut writers = JoinSet::new();
     for number in 0..WRITERS {
         writers.spawn(Writer::new(world.clone(), number).run());
@@ -69,7 +70,7 @@ async fn run(plan: Plan, dir: &Path) -> (Vec<String>, String) {
         subscriber.make(late, Tokens::Some, time).await;
         subscriber.faults
     });
-    let (program, disturbed) = Chaos::new(world.clone(), program, arguments).run().await;
+    let (program, disturbed, canaries) = Chaos::new(world.clone(), program, arguments).run().await;
 
     world.enter(Phase::Settling);
     let ended = Instant::now();
@@ -95,6 +96,8 @@ async fn run(plan: Plan, dir: &Path) -> (Vec<String>, String) {
         work.add(journal);
     }
     work.transactions.extend(held);
+    work.transactions.extend(canaries.written);
+    faults.extend(canaries.faults);
     faults.append(&mut work.faults);
     faults.extend(noted.faults);
     let mut seen = noted.seen;

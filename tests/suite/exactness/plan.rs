@@ -49,6 +49,9 @@ impl Plan {
 /// The box that only the session with the long transaction writes to.
 pub const HELD_BOX: &str = "tel:+19585559999";
 
+/// The box that gets one message after each stop of Postgres, and nothing else.
+pub const CANARY_BOX: &str = "tel:+19585558888";
+
 fn box_id(number: usize) -> String {
     format!("tel:+1958555{number:04}")
 }

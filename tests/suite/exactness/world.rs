@@ -1,15 +1,18 @@
 //! What all actors of a run share.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tocsin::postgres::embedded::running_url;
+use tocsin::wire::urls::segment;
 use tokio::sync::{RwLock, watch};
 use tokio::time::sleep;
 use tokio_postgres::{Client, NoTls};
 
-use super::plan::Plan;
+use super::clients::Shared;
+use super::plan::{CANARY_BOX, Plan};
 
 /// Pause before something that did not work is tried again.
 pub const AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -29,8 +32,10 @@ pub struct World {
     pub plan: Plan,
     /// `{serverRoot}`, the same for all runs of the server.
     pub root: String,
-    /// Shared by those who commit: whoever has it alone knows that no commit is under way.
+    /// Shared by those who commit, or make the server commit: whoever has it alone knows that nobody will.
     pub commits: RwLock<()>,
+    /// Of the client that waits for canaries.
+    pub steady: OnceLock<Shared>,
     phase: watch::Sender<Phase>,
     data_dir: PathBuf,
     /// Odd while the server is being killed and started again.
@@ -47,6 +52,7 @@ impl World {
             plan,
             root: root.to_owned(),
             commits: RwLock::new(()),
+            steady: OnceLock::new(),
             phase: watch::channel(Phase::Running).0,
             data_dir: data_dir.to_owned(),
             kills: AtomicU64::new(0),
@@ -81,6 +87,14 @@ impl World {
         let (client, connection) = config.connect(NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
+    }
+
+    /// How many canaries have arrived.
+    pub fn canaries_seen(&self) -> usize {
+        let of = format!("/{}/", segment(CANARY_BOX));
+        let notes = self.steady.get().unwrap().lock().unwrap();
+        let upto = notes.seen.iter().filter(|(url, _)| url.contains(&of)).flat_map(|(_, seen)| seen);
+        upto.map(|list| usize::try_from(list.index).unwrap()).max().unwrap_or(0)
     }
 
     /// The process id of Postgres.

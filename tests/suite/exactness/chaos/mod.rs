@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 pub use self::holder::Holder;
 
+use super::evidence::Transaction;
 use super::world::World;
 use crate::support::server::Program;
 
@@ -44,6 +45,15 @@ pub struct Chaos {
     program: Option<Program>,
     arguments: Vec<String>,
     figures: Figures,
+    canaries: Canaries,
+}
+
+/// The first message after each stop of Postgres.
+#[derive(Default)]
+pub struct Canaries {
+    pub written: Vec<Transaction>,
+    /// Those that did not arrive.
+    pub faults: Vec<String>,
 }
 
 /// What to run `tocsin` with: always the same data directory and port.
@@ -68,12 +78,19 @@ pub const LOG: &str = "server.log";
 impl Chaos {
     pub fn new(world: Arc<World>, program: Program, arguments: Vec<String>) -> Chaos {
         let chance = world.plan.chance("chaos");
-        Chaos { world, chance, program: Some(program), arguments, figures: Figures::default() }
+        Chaos {
+            world,
+            chance,
+            program: Some(program),
+            arguments,
+            figures: Figures::default(),
+            canaries: Canaries::default(),
+        }
     }
 
     /// Disturbs for as long as the plan says: connections often, crashes evenly spread, at least two of the server and
     /// one of Postgres. Answers the server that runs in the end.
-    pub async fn run(mut self) -> (Program, Figures) {
+    pub async fn run(mut self) -> (Program, Figures, Canaries) {
         let length = self.world.plan.length;
         let mut crashes = vec![Crash::Server, Crash::Postgres, Crash::Server];
         crashes.shuffle(&mut self.chance);
@@ -89,7 +106,7 @@ impl Chaos {
             }
         }
         self.disconnect_for(between).await;
-        (self.program.unwrap(), self.figures)
+        (self.program.unwrap(), self.figures, self.canaries)
     }
 
     /// Ends the connections that the server follows the log with, now and then.
@@ -125,10 +142,10 @@ impl Chaos {
     }
 
     async fn stop_postgres(&mut self) {
-        let server = self.program.as_ref().unwrap().pid();
-        if let Some(ids_came_back) = postgres::stop(&self.world, server).await {
-            self.figures.postgres_stopped += 1;
-            self.figures.xids_again += u64::from(ids_came_back);
-        }
+        let Some(stopped) = postgres::stop(&self.world, self.canaries.written.len() + 1).await else { return };
+        self.figures.postgres_stopped += 1;
+        self.figures.xids_again += u64::from(stopped.ids_came_back);
+        self.canaries.written.push(stopped.canary);
+        self.canaries.faults.extend(stopped.fault);
     }
 }

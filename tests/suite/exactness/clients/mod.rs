@@ -88,6 +88,8 @@ impl Client {
         let mut chance = world.plan.chance(&name);
         let slow_ms = if chance.random_bool(0.25) { chance.random_range(5..60) } else { 0 };
         let restless_ms = chance.random_bool(0.6).then(|| chance.random_range(300..3000));
+        // The first one is steady.
+        let (slow_ms, restless_ms) = if number == 0 { (0, None) } else { (slow_ms, restless_ms) };
         let channel_url = channel["channelData"]["channelURL"].as_str().unwrap().to_owned();
         let witness = Arc::new(Witness { world, name, notes: Shared::default() });
         Client { witness, channel_url, chance, slow_ms, restless_ms }
@@ -117,6 +119,7 @@ impl Client {
             notes.sockets
         };
         let world = &self.witness.world;
+        let _committing = world.commits.read().await;
         let age = world.age();
         // A slow reader has little room for what it has not read: its slowness reaches the server.
         match Socket::open(&self.channel_url, number, self.slow_ms > 0, age).await {

@@ -13,7 +13,7 @@ use tocsin::log::event::token;
 use tocsin::wire::urls::segment;
 use tokio::time::sleep;
 
-use super::super::plan::{CHANNELS, HELD_BOX, SUBSCRIPTIONS, any_box, stream_of};
+use super::super::plan::{CANARY_BOX, CHANNELS, HELD_BOX, SUBSCRIPTIONS, any_box, stream_of};
 use super::super::world::{AGAIN_AFTER, World};
 use crate::support::client::Api;
 
@@ -56,6 +56,9 @@ impl Subscriber {
         let mut wanted = Vec::new();
         for (number, channel) in channels.iter().enumerate() {
             let notify_url = channel["callbackURL"].as_str().unwrap();
+            if number == 0 {
+                wanted.push((notify_url.to_owned(), CANARY_BOX.to_owned()));
+            }
             for _ in 0..chance.random_range(SUBSCRIPTIONS) {
                 let of = if number == 0 { HELD_BOX.to_owned() } else { any_box(&mut chance) };
                 wanted.push((notify_url.to_owned(), of));
@@ -93,7 +96,9 @@ impl Subscriber {
         }
         let url = format!("{}/nms/v1/default/{}/subscriptions", self.world.root, segment(of));
         let body = json!({ "nmsSubscription": fields });
+        let world = self.world.clone();
         loop {
+            let _committing = world.commits.read().await;
             match self.http.post(&url).json(&body).send().await {
                 Ok(answer) if answer.status() == 201 => return,
                 Ok(answer) if answer.status() == 503 => {}
