@@ -35,7 +35,11 @@ impl Sink for Told {
 #[tokio::test]
 async fn a_standby_is_refused_with_one_clear_message_and_not_tailed() {
     let dir = TempDir::new().unwrap();
-    stop(Embedded::start_with(dir.path(), &FORGETFUL).await.unwrap()).await;
+    let embedded = Embedded::start_with(dir.path(), &FORGETFUL).await.unwrap();
+    let mut connection = tocsin::postgres::Database::new(embedded.url()).unwrap().connect("migrate").await.unwrap();
+    tocsin::postgres::migrate::run(&mut connection.client, 1).await.unwrap();
+    drop(connection);
+    stop(embedded).await;
     std::fs::write(dir.path().join("postgres/standby.signal"), "").unwrap();
     let embedded = Embedded::start_with(dir.path(), &FORGETFUL).await.unwrap();
     let sql = crate::support::postgres::connect(embedded.url()).await;
