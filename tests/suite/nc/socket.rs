@@ -279,23 +279,19 @@ async fn the_place_to_go_on_is_never_beyond_what_was_sent() {
     let data =
         json!({ "callbackReference": { "notifyURL": channel["callbackURL"], "callbackData": "x".repeat(2000) } });
     let subscription = server.api.post("/nms/v1/default/b/subscriptions", data).await.json()["nmsSubscription"].clone();
-    write(&database.connect().await, "b", 30_000).await;
-    let mut stalled = Raw::open(&channel).await; // it reads nothing, so that the server is stopped while it writes
-    let first = stalled.lists(1).await;
-    let reading = async {
-        // Only now, so that the close frame finds room.
-        let (mut lists, close) = stalled.rest().await;
-        lists.splice(0..0, first);
-        (lists, close)
-    };
-    let (_, (lists, close)) = tokio::join!(server.stop(), async {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await; // so that it is in the middle of a write
-        reading.await
-    });
+    write(&database.connect().await, "b", 12_000).await;
+    let mut stalled = Raw::open(&channel).await;
+    stalled.stalls().await;
+    let address = server.api.url.strip_prefix("http://").unwrap().to_owned();
+    let stopping = tokio::spawn(server.stop());
+    let refuses = async || tokio::net::TcpStream::connect(&address).await.is_err().then_some(());
+    crate::support::eventually("the server is stopping", refuses).await;
+    let (lists, close) = stalled.rest().await;
+    stopping.await.unwrap();
     let (code, reason) = close.expect("a close frame");
     assert_eq!(code, 1001);
     let last = lists.last().unwrap();
-    assert!(lists.len() < 30_000, "the server was stopped in the middle");
+    assert!(lists.len() < 12_000, "the server was stopped in the middle");
     let said = reason.split_once("restartToken=").unwrap().1;
     assert!(said <= last.token.as_str(), "received up to {}, told to go on from {said}", last.token);
     assert!(said >= text(&subscription, "restartToken"));

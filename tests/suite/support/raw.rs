@@ -75,6 +75,23 @@ impl Raw {
         Raw { stream, head }
     }
 
+    /// Waits until the server can write no more, because nothing is read here.
+    pub async fn stalls(&self) {
+        let (here, there) = (self.stream.local_addr().unwrap().port(), self.stream.peer_addr().unwrap().port());
+        let mut looks = Vec::new();
+        super::eventually("the server can write no more", async || {
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            let server = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|fields| {
+                fields[1].ends_with(&format!(":{there:04X}")) && fields[2].ends_with(&format!(":{here:04X}"))
+            });
+            let (unsent, _) = server.expect("the server's side of the connection")[4].split_once(':').unwrap();
+            looks.push(u64::from_str_radix(unsent, 16).unwrap());
+            let last = looks.iter().rev().take(10).collect::<Vec<_>>();
+            (last.len() == 10 && *last[0] > 0 && last.iter().all(|look| *look == last[0])).then_some(())
+        })
+        .await;
+    }
+
     /// Sends a whole, masked frame.
     pub async fn send(&mut self, opcode: u8, payload: &[u8]) {
         self.send_as(0x80 | opcode, payload).await;
