@@ -87,7 +87,7 @@ async fn run(args: &Args, program: &Program) -> anyhow::Result<()> {
 /// Inserts per second, writers flat out.
 async fn writers(args: &Args, field: &Field) -> anyhow::Result<()> {
     const CONTESTANTS: [Contestant; 4] =
-        [Contestant::Plain, Contestant::Notify, Contestant::Tocsin { boxes: 1 }, Contestant::Tocsin { boxes: 100 }];
+        [Contestant::Plain, Contestant::Notify, Contestant::Tocsin { boxes: 1 }, Contestant::Tocsin { boxes: 1000 }];
     println!("\n## Writers flat out\n");
     println!("One INSERT per transaction, each writer on a connection of its own.\n");
     let mut rows = Vec::new();

@@ -5,8 +5,8 @@
 -- fails: all nodes are awake and read on, and none can fall asleep without seeing this row, because our shared locks
 -- stand in its way until we have committed. One fails: somebody sleeps, or waits to: ring.
 --
--- tocsin.ring = 'off' spares a session the NOTIFY (PREPARE TRANSACTION refuses it); 'always' rings every time, for
--- people who LISTEN with their own programs; anything else is 'auto'.
+-- tocsin.ring = 'off' spares a session the NOTIFY (PREPARE TRANSACTION refuses it); 'always' rings for every statement,
+-- for people who LISTEN with their own programs; anything else is 'auto'.
 --
 -- The class of the keys is 'tocs' in ASCII. Written out: a loop costs more than the locks.
 create or replace function tocsin.ring() returns trigger language plpgsql as $$
@@ -15,7 +15,8 @@ declare
     copy    text;
 begin
     -- One ring a transaction is enough: it is heard after the commit, when all of it can be read.
-    if setting = 'off' or current_setting('tocsin.rung', true) = 'yes'
+    if setting = 'off'
+       or setting <> 'always' and current_setting('tocsin.rung', true) = 'yes'
        or setting <> 'always'
           and pg_try_advisory_xact_lock_shared(1953456499, 1) and pg_try_advisory_xact_lock_shared(1953456499, 2)
           and pg_try_advisory_xact_lock_shared(1953456499, 3) and pg_try_advisory_xact_lock_shared(1953456499, 4)

@@ -36,12 +36,14 @@ const CHUNK_EVENTS_MAX: usize = 512;
 /// No statement of the tail takes so long; one that does has a dead connection under it.
 const STALL: Duration = Duration::from_secs(60);
 
-/// After so many rings within [`BUSY_WINDOW`] the node looks whether writers queue up to ring.
-const BUSY_RINGS: u32 = 5;
-/// See [`BUSY_RINGS`].
+/// In which rings are counted.
 const BUSY_WINDOW: Duration = Duration::from_millis(50);
-/// So many writers in that queue make the node stay awake. A rate would not tell: ringing is what limits it, to a few
-/// hundred a second on a slow disk. A queue says that writers wait for nothing but each other's rings.
+/// So many rings in the window make the node stay awake, whoever rings.
+const BUSY_RINGS: u32 = 75;
+/// After each so many it looks whether writers queue up to ring...
+const LOOK_RINGS: u32 = 5;
+/// ...and so many in that queue make it stay awake too. A rate alone would not tell: ringing is what limits it, to a
+/// few hundred a second on a slow disk. A queue says that writers wait for nothing but each other's rings.
 const BUSY_QUEUE: i64 = 2;
 /// Pause between two reads while awake: short, for latency; not zero, so that a read returns more than one event and
 /// the writers have the processor.
@@ -176,7 +178,12 @@ async fn wait_for_rings<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, mut ke
                 rung = ears.rung() => {
                     let heard = rung.as_ref().map_or(0, |rung| rung.rings);
                     tail.heard(rung).await?;
-                    if rings.many(heard) && tail.ringing_writers().await? >= BUSY_QUEUE {
+                    let busy = match rings.count(heard) {
+                        Pace::Quiet => false,
+                        Pace::Brisk => tail.ringing_writers().await? >= BUSY_QUEUE,
+                        Pace::Busy => true,
+                    };
+                    if busy {
                         break;
                     }
                 }
@@ -221,27 +228,40 @@ async fn stay_awake<S: Sink>(tail: &mut Tail<'_, S>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Counts rings, to tell when it is worth while to look whether writers queue up.
+/// How often the bell rings.
+enum Pace {
+    /// Seldom.
+    Quiet,
+    /// Often enough to look whether writers queue up.
+    Brisk,
+    /// So often that being rung costs more than reading on.
+    Busy,
+}
+
+/// Counts rings.
 #[derive(Default)]
 struct Rings {
     since: Option<Instant>,
     count: u32,
+    looked: u32,
 }
 
 impl Rings {
-    /// Some more rings, all that came while the log was read; whether they have become many in a short time. Then
-    /// counting starts over.
-    fn many(&mut self, heard: u32) -> bool {
+    /// Some more rings: all that came while the log was read.
+    fn count(&mut self, heard: u32) -> Pace {
         let now = Instant::now();
         if self.since.is_none_or(|since| now - since > BUSY_WINDOW) {
-            (self.since, self.count) = (Some(now), 0);
+            *self = Rings { since: Some(now), ..Rings::default() };
         }
         self.count += heard;
-        let many = self.count >= BUSY_RINGS;
-        if many {
-            self.since = None;
+        if self.count >= BUSY_RINGS {
+            Pace::Busy
+        } else if self.count - self.looked >= LOOK_RINGS {
+            self.looked = self.count;
+            Pace::Brisk
+        } else {
+            Pace::Quiet
         }
-        many
     }
 }
 

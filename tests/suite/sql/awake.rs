@@ -17,6 +17,7 @@ async fn mode(server: &Server, wanted: Mode) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_awake_is_not_rung() {
     const COMMITS: usize = 4000;
+    const WRITERS: usize = 4;
     let (database, server, sql) = served().await;
     let mut follower = Follower::start(&server).await;
     mode(&server, Mode::Asleep).await;
@@ -29,13 +30,19 @@ async fn a_node_that_is_awake_is_not_rung() {
         }
         heard
     });
-    // Each in a transaction of its own, as fast as one writer can.
+    // Each in a transaction of its own, by several writers as fast as they can.
     let burst = format!(
-        "do $$ begin for i in 1..{COMMITS} loop
+        "do $$ begin for i in 1..{} loop
              insert into tocsin.events (stream, kind) values ('b', 'k'); commit;
-         end loop; end $$"
+         end loop; end $$",
+        COMMITS / WRITERS
     );
-    let ((), woken) = tokio::join!(run(&sql, &burst), async {
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..WRITERS {
+        let (writer, burst) = (database.connect().await, burst.clone());
+        writers.spawn(async move { run(&writer, &burst).await });
+    }
+    let (_, woken) = tokio::join!(writers.join_all(), async {
         let mut woken = false;
         while server.tail().events() < COMMITS as u64 {
             woken |= server.tail().mode() == Mode::Awake;

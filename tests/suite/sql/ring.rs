@@ -111,6 +111,18 @@ async fn always_rings_every_time_also_as_a_setting_of_the_database() {
 }
 
 #[tokio::test]
+async fn a_transaction_rings_a_node_once() {
+    let mut bell = Bell::new().await;
+    let node = bell._database.connect().await;
+    run(&node, &format!("select pg_advisory_lock({KEY_CLASS}, 1)")).await;
+    let two = format!("{} {}", message("b", 1), message("b", 2));
+    assert_eq!(bell.rings(&format!("begin; {two} commit")).await.len(), 1);
+    assert_eq!(bell.rings(&two).await.len(), 1, "again in the next transaction");
+    let undone = format!("begin; savepoint s; {} rollback to s; {} commit", message("b", 3), message("b", 4));
+    assert_eq!(bell.rings(&undone).await.len(), 1, "a ring that was rolled back does not count");
+}
+
+#[tokio::test]
 async fn what_is_rolled_back_is_not_rung() {
     let mut bell = Bell::new().await;
     run(&bell.sql, "set tocsin.ring = 'always'").await;
