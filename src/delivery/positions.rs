@@ -1,6 +1,6 @@
 //! The subscriptions of one connected channel and where each stands; turns events into frames. No I/O.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -21,10 +21,6 @@ const FRAME_BYTES_MAX: usize = 64 * 1024;
 struct Live {
     subscription: Subscription,
     shape: EventListShape,
-    /// It must read the log before it can take events as they come.
-    behind: bool,
-    /// Its cursor has moved since it was confirmed last.
-    moved: bool,
 }
 
 impl Live {
@@ -42,6 +38,10 @@ pub struct Positions {
     lists_max: u32,
     live: HashMap<SubscriptionId, Live>,
     by_stream: HashMap<Stream, Vec<SubscriptionId>>,
+    /// Those that must read the log before they can take events as they come.
+    behind: HashSet<SubscriptionId>,
+    /// Those whose cursor has moved since it was confirmed last.
+    moved: HashSet<SubscriptionId>,
     frame: String,
     lists: u32,
     frames: Vec<String>,
@@ -55,6 +55,8 @@ impl Positions {
             lists_max,
             live: HashMap::new(),
             by_stream: HashMap::new(),
+            behind: HashSet::new(),
+            moved: HashSet::new(),
             frame: String::new(),
             lists: 0,
             frames: Vec::new(),
@@ -65,16 +67,19 @@ impl Positions {
     /// than what is stored, unless the stored position is of a newer generation.
     pub fn take_up(&mut self, mut subscription: Subscription) {
         let id = subscription.id.clone();
-        let mut moved = false;
+        let moved = self.moved.contains(&id);
         if let Some(known) = self.remove(&id)
             && known.subscription.cursor.generation >= subscription.cursor.generation
         {
             subscription.cursor = known.subscription.cursor;
-            moved = known.moved;
+            if moved {
+                self.moved.insert(id.clone());
+            }
         }
         self.by_stream.entry(subscription.of.stream().clone()).or_default().push(id.clone());
         let shape = EventListShape::new(&subscription, &self.urls);
-        self.live.insert(id, Live { subscription, shape, behind: true, moved });
+        self.behind.insert(id.clone());
+        self.live.insert(id, Live { subscription, shape });
     }
 
     /// Forgets a subscription that has ended.
@@ -92,6 +97,8 @@ impl Positions {
 
     fn remove(&mut self, id: &SubscriptionId) -> Option<Live> {
         let live = self.live.remove(id)?;
+        self.behind.remove(id);
+        self.moved.remove(id);
         let stream = live.subscription.of.stream();
         if let Some(ids) = self.by_stream.get_mut(stream) {
             ids.retain(|other| other != id);
@@ -124,35 +131,35 @@ impl Positions {
 
     /// A subscription that must read the log, and from where.
     pub fn behind(&self) -> Option<(SubscriptionId, Stream, i64)> {
-        let (id, live) = self.live.iter().find(|(_, live)| live.behind)?;
+        let id = self.behind.iter().next()?;
+        let live = self.live.get(id)?;
         Some((id.clone(), live.subscription.of.stream().clone(), live.subscription.cursor.next_seq))
     }
 
     /// An event that came by the tail, for all subscriptions of its stream.
     pub fn offer(&mut self, event: &Event) {
-        self.each(event, |live| match live.subscription.cursor.step(event.seq) {
-            Step::Take => true,
-            Step::Drop => false,
-            Step::Gap => {
-                live.behind = true;
-                false
+        for (id, step) in self.steps(event) {
+            match step {
+                Step::Take => self.pass(&id, event),
+                Step::Drop => {}
+                Step::Gap => drop(self.behind.insert(id)),
             }
-        });
+        }
     }
 
     /// A copy of an event that came ahead of the tail: taken if it is the next one, else left to the tail.
     pub fn offer_copy(&mut self, event: &Event) {
-        self.each(event, |live| live.subscription.cursor.step(event.seq) == Step::Take);
-    }
-
-    fn each(&mut self, event: &Event, mut takes: impl FnMut(&mut Live) -> bool) {
-        let Some(ids) = self.by_stream.get(&event.stream) else { return };
-        for id in ids.clone() {
-            let Some(live) = self.live.get_mut(&id) else { continue };
-            if !live.behind && takes(live) {
+        for (id, step) in self.steps(event) {
+            if step == Step::Take {
                 self.pass(&id, event);
             }
         }
+    }
+
+    /// What the event is to each subscription of its stream that takes events as they come.
+    fn steps(&self, event: &Event) -> Vec<(SubscriptionId, Step)> {
+        let ids = self.by_stream.get(&event.stream).into_iter().flatten().filter(|id| !self.behind.contains(*id));
+        ids.filter_map(|id| Some((id.clone(), self.live.get(id)?.subscription.cursor.step(event.seq)))).collect()
     }
 
     /// A page of the log for a subscription that was behind; `last`: it reaches the present. The log may be ahead of
@@ -169,8 +176,8 @@ impl Positions {
                 self.pass(id, event);
             }
         }
-        if let Some(live) = self.live.get_mut(id) {
-            live.behind = !last;
+        if last {
+            self.behind.remove(id);
         }
         None
     }
@@ -181,7 +188,7 @@ impl Positions {
         if cursor.reset {
             let index = cursor.pass_reset();
             let at = cursor.next_at;
-            live.moved = true;
+            self.moved.insert(id.clone());
             self.add_list(id, nms::RESET_BOX, index, at);
         }
     }
@@ -190,7 +197,7 @@ impl Positions {
         let Some(live) = self.live.get_mut(id) else { return };
         let urls = &self.urls;
         let body = live.subscription.wants(event).then(|| event.body(|event| nms::event(event, urls))).flatten();
-        live.moved = true;
+        self.moved.insert(id.clone());
         let index = live.subscription.cursor.pass(event.edited_at, body.is_some());
         if let Some((index, body)) = index.zip(body) {
             self.add_list(id, body, index, event.edited_at);
@@ -222,10 +229,11 @@ impl Positions {
 
     /// The positions that moved since they were last taken: confirmed once everything before them has arrived.
     pub fn take_moved(&mut self) -> Vec<(SubscriptionId, Cursor)> {
-        let taken = |(id, live): (&SubscriptionId, &mut Live)| {
-            std::mem::take(&mut live.moved).then(|| (id.clone(), live.subscription.cursor))
-        };
-        self.live.iter_mut().filter_map(taken).collect()
+        let moved = std::mem::take(&mut self.moved);
+        moved
+            .into_iter()
+            .filter_map(|id| self.live.get(&id).map(|live| (id.clone(), live.subscription.cursor)))
+            .collect()
     }
 
     /// The moment from which nothing is lost, whichever the subscription: for a close frame's reason.

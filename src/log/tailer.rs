@@ -45,9 +45,11 @@ const LOOK_RINGS: u32 = 5;
 /// ...and so many in that queue make it stay awake too. A rate alone would not tell: ringing is what limits it, to a
 /// few hundred a second on a slow disk. A queue says that writers wait for nothing but each other's rings.
 const BUSY_QUEUE: i64 = 2;
-/// Pause between two reads while awake: short, for latency; not zero, so that a read returns more than one event and
-/// the writers have the processor.
+/// Pause between two reads while awake: at least this, and at least twice as long as the read took. Short, for latency;
+/// not zero, so that a read returns more than one event and the writers have the processor.
 const AWAKE_PAUSE: Duration = Duration::from_millis(1);
+/// And no longer than this.
+const AWAKE_PAUSE_MAX: Duration = Duration::from_millis(10);
 /// Reads in a row that find nothing before the node goes to sleep.
 const AWAKE_IDLE_READS: u32 = 3;
 
@@ -221,9 +223,12 @@ async fn fall_asleep<S: Sink>(
 /// Reads on until nothing comes any more.
 async fn stay_awake<S: Sink>(tail: &mut Tail<'_, S>) -> anyhow::Result<()> {
     let mut idle = 0;
+    let mut pause = AWAKE_PAUSE;
     while idle < AWAKE_IDLE_READS {
-        sleep(AWAKE_PAUSE).await;
+        sleep(pause).await;
+        let began = Instant::now();
         idle = if tail.read().await? == 0 { idle + 1 } else { 0 };
+        pause = (began.elapsed() * 2).clamp(AWAKE_PAUSE, AWAKE_PAUSE_MAX);
     }
     Ok(())
 }

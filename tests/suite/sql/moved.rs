@@ -39,6 +39,10 @@ async fn a_server_resets_foreign_transaction_ids_once_and_delivers_what_is_new()
         .await
     );
 
+    eventually("the log is followed", async || {
+        (server.tail().mode() == tocsin::log::tailer::Mode::Asleep).then_some(())
+    })
+    .await;
     let channel = server.api.channel("alice").await;
     server.api.subscribe("b", &channel).await;
     let mut socket = Socket::open(&channel).await;
