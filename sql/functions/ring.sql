@@ -1,14 +1,12 @@
 -- The doorbell: wakes the nodes that sleep, and spares the NOTIFY when none does.
 --
--- A NOTIFY costs every notifying transaction one database-wide lock until its WAL is flushed. So: a node that is
--- about to wait holds one of 16 advisory keys exclusively; a writer tries all of them shared until one fails. None
--- fails: all nodes are awake and read on, and none can fall asleep without seeing this row, because our shared locks
--- stand in its way until we have committed. One fails: somebody sleeps, or waits to: ring.
+-- A NOTIFY costs every notifying transaction one database-wide lock until its WAL is flushed. So: a node that sleeps, or
+-- is about to, holds an advisory key exclusively or stands in the queue for it; a writer tries the key shared. It fails:
+-- somebody sleeps, so ring. It succeeds: all nodes are awake and read on, and none can fall asleep without seeing this
+-- row, because our shared lock stands in its way until we have committed. (src/log/doorbell.rs has the node's half.)
 --
 -- tocsin.ring = 'off' spares a session the NOTIFY (PREPARE TRANSACTION refuses it); 'always' rings for every statement,
 -- for people who LISTEN with their own programs; anything else is 'auto'.
---
--- The class of the keys is 'tocs' in ASCII. Written out: a loop costs more than the locks.
 create or replace function tocsin.ring() returns trigger language plpgsql as $$
 declare
     setting text := coalesce(current_setting('tocsin.ring', true), 'auto');
@@ -16,16 +14,8 @@ declare
 begin
     -- One ring a transaction is enough: it is heard after the commit, when all of it can be read.
     if setting = 'off'
-       or setting <> 'always' and current_setting('tocsin.rung', true) = 'yes'
        or setting <> 'always'
-          and pg_try_advisory_xact_lock_shared(1953456499, 1) and pg_try_advisory_xact_lock_shared(1953456499, 2)
-          and pg_try_advisory_xact_lock_shared(1953456499, 3) and pg_try_advisory_xact_lock_shared(1953456499, 4)
-          and pg_try_advisory_xact_lock_shared(1953456499, 5) and pg_try_advisory_xact_lock_shared(1953456499, 6)
-          and pg_try_advisory_xact_lock_shared(1953456499, 7) and pg_try_advisory_xact_lock_shared(1953456499, 8)
-          and pg_try_advisory_xact_lock_shared(1953456499, 9) and pg_try_advisory_xact_lock_shared(1953456499, 10)
-          and pg_try_advisory_xact_lock_shared(1953456499, 11) and pg_try_advisory_xact_lock_shared(1953456499, 12)
-          and pg_try_advisory_xact_lock_shared(1953456499, 13) and pg_try_advisory_xact_lock_shared(1953456499, 14)
-          and pg_try_advisory_xact_lock_shared(1953456499, 15) and pg_try_advisory_xact_lock_shared(1953456499, 16)
+          and (current_setting('tocsin.rung', true) = 'yes' or pg_try_advisory_xact_lock_shared(1953456499, 1))
     then
         return null;
     end if;

@@ -1,27 +1,34 @@
 //! Going to sleep and being rung: the node's half of the doorbell (the writer's half is `sql/functions/ring.sql`).
 //!
-//! A node owns one of 16 slots. While it may be asleep it holds the slot's key exclusively; writers, who try all keys
-//! shared, fail on it and ring. To go to sleep it asks for the key, and writers that wrote without ringing stand in
-//! its way until they have committed: once it has the key and has read the log once more, nothing can have escaped
-//! it. It must never wait for the key alone, since one idle transaction can withhold it for hours: so the key is asked
-//! for on a connection of its own ([`Keys`]), while rings are heard on the other ([`Ears`]).
+//! There is one key. A node that is about to sleep asks for it exclusively; writers try it shared, and ring when they
+//! fail, which they do while somebody holds the key or stands in the queue for it. A writer that succeeded, and so
+//! wrote without ringing, stands in the queue's way until it has committed. So a node may sleep once it has the key
+//! and has read the log once more: nothing can have escaped it. It may also sleep when another node has the key while
+//! it stands in the queue itself: that the other one was granted it proves that every writer who did not ring has
+//! committed, and from then on writers ring for both; when the other one wakes, the key passes on to the next in the
+//! queue, and no writer gets in between.
+//!
+//! A node must never wait for the key alone, since one idle transaction can withhold it for hours: so the key is asked
+//! for on a connection of its own ([`Key`]), while rings are heard on the other ([`Ears`]).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::Receiver;
 use tokio_postgres::{Client, Notification};
 
 use super::event::Event;
 use super::rows;
+use crate::lifecycle::Attendant;
 use crate::postgres::{Connection, Database};
 
-/// Class of the advisory keys that writers try: 'tocs' in ASCII. The same number stands in sql/functions/ring.sql.
-const KEY_CLASS: i32 = 1_953_456_499;
-/// Class of the advisory locks by which a node owns a slot.
-const SLOT_CLASS: i32 = KEY_CLASS + 1;
-/// How many keys writers try, so how many nodes can be rung; further nodes poll.
-const SLOTS: i32 = 16;
+/// Asks for the key: class 'tocs' in ASCII, the same as in sql/functions/ring.sql.
+const LOCK: &str = "select pg_advisory_lock(1953456499, 1) is not null";
+/// Gives it back.
+const UNLOCK: &str = "select pg_advisory_unlock(1953456499, 1)";
 
 /// What arrives on the connection that listens.
 pub struct Ears(pub Receiver<Notification>);
@@ -72,45 +79,73 @@ impl Ears {
 }
 
 /// The connection that asks for the key and holds it. It never writes.
-pub struct Keys {
-    connection: Connection,
-    slot: i32,
+pub struct Key {
+    client: Arc<Client>,
+    /// Its process on the server: what the queue for the key knows us by.
+    pub pid: i32,
+    notifications: Receiver<Notification>,
+    request: Option<BoxFuture<'static, anyhow::Result<bool>>>,
+    held: bool,
+    _attendant: Attendant,
 }
 
-impl Keys {
-    /// Connects and takes a free slot; `None` when all are taken.
-    pub async fn take_slot(database: &Database) -> anyhow::Result<Option<Self>> {
-        let connection = database.connect("keys").await?;
-        // Should we vanish while it waits for the key, let Postgres notice, and free the slot. (Not on every platform.)
-        let _ = connection.client.batch_execute("set client_connection_check_interval = '2s'").await;
-        for slot in 1..=SLOTS {
-            if lock(&connection.client, "select pg_try_advisory_lock($1, $2)", SLOT_CLASS, slot).await? {
-                return Ok(Some(Keys { connection, slot }));
+impl Key {
+    /// Connects.
+    pub async fn open(database: &Database) -> anyhow::Result<Self> {
+        let Connection { client, notifications, attendant } = database.connect("keys").await?;
+        // Should we vanish while we stand in the queue, let Postgres notice. (Not on every platform.)
+        let _ = client.batch_execute("set client_connection_check_interval = '2s'").await;
+        let pid = client.query_one("select pg_backend_pid()", &[]).await?.get(0);
+        Ok(Key { client: Arc::new(client), pid, notifications, request: None, held: false, _attendant: attendant })
+    }
+
+    /// Gets into the queue, if we are not there yet. ([`Key::changed`] must be awaited for it to happen.)
+    pub fn ask(&mut self) {
+        if !self.held && self.request.is_none() {
+            let client = self.client.clone();
+            self.request = Some(async move { yes(&client, LOCK).await }.boxed());
+        }
+    }
+
+    /// Resolves when the key that was asked for is granted; an error when the connection is lost, and nobody rings for
+    /// us any more.
+    pub async fn changed(&mut self) -> anyhow::Result<()> {
+        let granted = async {
+            match &mut self.request {
+                Some(request) => request.await,
+                None => std::future::pending().await,
             }
-        }
-        Ok(None)
-    }
-
-    /// Resolves when this node may sleep. Asked for but not granted, it already makes new writers ring.
-    pub async fn granted(&self) -> anyhow::Result<()> {
-        lock(&self.connection.client, "select pg_advisory_lock($1, $2) is not null", KEY_CLASS, self.slot).await?;
+        };
+        let lost = async { while self.notifications.recv().await.is_some() {} };
+        tokio::select! {
+            granted = granted => granted?,
+            () = lost => bail!("the connection that holds the doorbell's key is lost"),
+        };
+        self.request = None;
+        self.held = true;
         Ok(())
     }
 
-    /// Wakes up: from now on writers need not ring.
-    pub async fn give_back(&self) -> anyhow::Result<()> {
-        if !lock(&self.connection.client, "select pg_advisory_unlock($1, $2)", KEY_CLASS, self.slot).await? {
-            bail!("the key of slot {} was lost", self.slot);
+    /// Wakes up: from now on writers need not ring for us. A key that is still asked for is given back when it comes,
+    /// see [`Key::refuse`].
+    pub async fn give_back(&mut self) -> anyhow::Result<()> {
+        if self.held && !yes(&self.client, UNLOCK).await? {
+            bail!("the doorbell's key was lost");
         }
+        self.held = false;
         Ok(())
     }
 
-    /// Resolves when the connection is lost: then nobody rings for us any more.
-    pub async fn lost(&mut self) {
-        while self.connection.notifications.recv().await.is_some() {}
+    /// While awake: gives back a key that was asked for before and comes now.
+    pub async fn refuse(&mut self) -> anyhow::Result<()> {
+        if let Some(changed) = self.changed().now_or_never() {
+            changed?;
+            self.give_back().await?;
+        }
+        Ok(())
     }
 }
 
-async fn lock(client: &Client, statement: &str, class: i32, key: i32) -> anyhow::Result<bool> {
-    Ok(client.query_one(statement, &[&class, &key]).await?.get(0))
+async fn yes(client: &Client, statement: &str) -> anyhow::Result<bool> {
+    Ok(client.query_one(statement, &[]).await?.get(0))
 }

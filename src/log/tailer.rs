@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use chrono::Utc;
 use futures_util::StreamExt;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep, timeout};
 use tokio_postgres::{Client, Statement};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::doorbell::{Ears, Keys, Rung};
+use super::doorbell::{Ears, Key, Rung};
 use super::event::Event;
 use super::rows::{self, Snapshot};
 use crate::base::backoff::Backoff;
@@ -50,6 +50,10 @@ const BUSY_QUEUE: i64 = 2;
 const AWAKE_PAUSE: Duration = Duration::from_millis(1);
 /// And no longer than this.
 const AWAKE_PAUSE_MAX: Duration = Duration::from_millis(10);
+/// When, on the way to sleep, it is first looked whether another node sleeps already.
+const LOOK_SOON: Duration = Duration::from_millis(5);
+/// And how often after that.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Reads in a row that find nothing before the node goes to sleep.
 const AWAKE_IDLE_READS: u32 = 3;
 
@@ -73,7 +77,7 @@ pub enum Mode {
     Asleep = 1,
     /// Reads on and on, since events keep coming.
     Awake = 2,
-    /// Polls quickly: notifications do not arrive, or all slots are taken.
+    /// Polls quickly: notifications do not arrive.
     Polling = 3,
 }
 
@@ -146,33 +150,27 @@ type Forever = Result<std::convert::Infallible, anyhow::Error>;
 async fn follow<S: Sink>(database: &Database, sink: &S, status: &Status) -> Forever {
     let (mut tail, mut ears) = Tail::open(database, sink, status).await?;
     sink.resync();
-    let hears = ears.probe(database, PROBE_PATIENCE).await?;
-    let keys = if hears { Keys::take_slot(database).await? } else { None };
-    match keys {
-        Some(keys) => wait_for_rings(&mut tail, &mut ears, keys).await,
-        None => {
-            let why = if hears {
-                "all 16 doorbell slots are taken"
-            } else {
-                "our own NOTIFY did not come back: is a transaction pooler in the way?"
-            };
-            warn!("{why}; reading the log every {FAST_POLL:?} instead of waiting for rings");
-            status.enter(Mode::Polling);
-            loop {
-                tail.read().await?;
-                sleep(FAST_POLL).await;
-            }
-        }
+    if ears.probe(database, PROBE_PATIENCE).await? {
+        return wait_for_rings(&mut tail, &mut ears, Key::open(database).await?).await;
+    }
+    warn!(
+        "our own NOTIFY did not come back (is a transaction pooler in the way?): \
+         reading the log every {FAST_POLL:?} instead of waiting for rings"
+    );
+    status.enter(Mode::Polling);
+    loop {
+        tail.read().await?;
+        sleep(FAST_POLL).await;
     }
 }
 
 /// Sleeps and wakes, for as long as both connections live.
-async fn wait_for_rings<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, mut keys: Keys) -> Forever {
+async fn wait_for_rings<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, mut key: Key) -> Forever {
     let mut slow_poll = interval(SLOW_POLL);
     slow_poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    tail.status.enter(Mode::Awake); // until the key is granted, which a writer may put off for hours
     loop {
-        fall_asleep(tail, ears, &keys, &mut slow_poll).await?;
+        tail.status.enter(Mode::Awake); // until it may sleep, which a writer can put off for hours
+        fall_asleep(tail, ears, &mut key, &mut slow_poll).await?;
         tail.status.enter(Mode::Asleep);
         let mut rings = Rings::default();
         loop {
@@ -190,42 +188,50 @@ async fn wait_for_rings<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, mut ke
                     }
                 }
                 _ = slow_poll.tick() => tail.read().await.map(drop)?,
-                () = keys.lost() => anyhow::bail!("the connection that holds the doorbell's key is lost"),
+                changed = key.changed() => changed?,
             }
         }
-        keys.give_back().await?;
+        key.give_back().await?;
         tail.status.enter(Mode::Awake);
-        stay_awake(tail).await?;
+        stay_awake(tail, &mut key).await?;
     }
 }
 
-/// Waits for the key, the bell and the slow poll together; reads once more when the key is there.
+/// Waits for the key, the bell and the slow poll together, until nothing can be written unnoticed; then reads once more.
 async fn fall_asleep<S: Sink>(
     tail: &mut Tail<'_, S>,
     ears: &mut Ears,
-    keys: &Keys,
-    slow_poll: &mut tokio::time::Interval,
+    key: &mut Key,
+    slow_poll: &mut Interval,
 ) -> anyhow::Result<()> {
-    let mut granted = std::pin::pin!(keys.granted());
+    key.ask();
+    let mut look = interval_at(Instant::now() + LOOK_SOON, LOOK_AGAIN);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            granted = &mut granted => {
-                granted?;
-                tail.read().await?;
-                return Ok(());
+            changed = key.changed() => {
+                changed?;
+                break;
+            }
+            _ = look.tick() => {
+                if tail.another_sleeps(key.pid).await? {
+                    break;
+                }
             }
             rung = ears.rung() => tail.heard(rung).await?,
             _ = slow_poll.tick() => tail.read().await.map(drop)?,
         }
     }
+    tail.read().await.map(drop)
 }
 
 /// Reads on until nothing comes any more.
-async fn stay_awake<S: Sink>(tail: &mut Tail<'_, S>) -> anyhow::Result<()> {
+async fn stay_awake<S: Sink>(tail: &mut Tail<'_, S>, key: &mut Key) -> anyhow::Result<()> {
     let mut idle = 0;
     let mut pause = AWAKE_PAUSE;
     while idle < AWAKE_IDLE_READS {
         sleep(pause).await;
+        key.refuse().await?;
         let began = Instant::now();
         idle = if tail.read().await? == 0 { idle + 1 } else { 0 };
         pause = (began.elapsed() * 2).clamp(AWAKE_PAUSE, AWAKE_PAUSE_MAX);
@@ -275,6 +281,7 @@ struct Tail<'a, S> {
     client: Client,
     statement: Statement,
     ringing: Statement,
+    sleeping: Statement,
     snapshot: Snapshot,
     sink: &'a S,
     status: &'a Status,
@@ -298,9 +305,11 @@ impl<'a, S: Sink> Tail<'a, S> {
             .await?;
         let statement = rows::prepare_tail(&client).await?;
         let ringing = client.prepare(include_str!("../../sql/queries/count_ringing_writers.sql")).await?;
+        let sleeping = client.prepare(include_str!("../../sql/queries/another_node_sleeps.sql")).await?;
         let snapshot = Snapshot::take(&client).await?;
         info!("following the log");
-        let tail = Tail { client, statement, ringing, snapshot, sink, status, _attendant: connection.attendant };
+        let tail =
+            Tail { client, statement, ringing, sleeping, snapshot, sink, status, _attendant: connection.attendant };
         Ok((tail, Ears(connection.notifications)))
     }
 
@@ -313,10 +322,14 @@ impl<'a, S: Sink> Tail<'a, S> {
         self.read().await.map(drop)
     }
 
+    /// Whether another node sleeps with the key while we (`pid`) stand in the queue for it.
+    async fn another_sleeps(&self, pid: i32) -> anyhow::Result<bool> {
+        Ok(timeout(STALL, self.client.query_one(&self.sleeping, &[&pid])).await??.get(0))
+    }
+
     /// How many writers wait for their turn to ring.
     async fn ringing_writers(&self) -> anyhow::Result<i64> {
-        let row = self.client.query_one(&self.ringing, &[]);
-        Ok(timeout(STALL, row).await??.get(0))
+        Ok(timeout(STALL, self.client.query_one(&self.ringing, &[])).await??.get(0))
     }
 
     /// Hands on what became visible since the last read; answers how many events that were.

@@ -6,9 +6,11 @@ use tocsin::log::tailer::Mode;
 
 use super::*;
 
-/// The keys that writers try, and those by which nodes own a slot.
+/// The class of the key that writers try.
 const KEY_CLASS: i32 = 1_953_456_499;
-const SLOT_CLASS: i32 = KEY_CLASS + 1;
+/// The rows of pg_locks about the key of this database.
+const KEY: &str = "locktype = 'advisory' and classid = 1953456499 and objid = 1
+    and database = (select oid from pg_database where datname = current_database())";
 
 async fn mode(server: &Server, wanted: Mode) {
     eventually("the node's mode", async || (server.tail().mode() == wanted).then_some(())).await;
@@ -89,33 +91,40 @@ async fn a_writer_that_idles_with_the_keys_delays_nobody() {
 }
 
 #[tokio::test]
-async fn a_node_for_which_no_slot_is_free_polls() {
-    let database = Database::new().await;
-    let (others, sql) = (database.connect().await, database.connect().await);
-    run(&others, &format!("select pg_advisory_lock({SLOT_CLASS}, slot) from generate_series(1, 16) as slot")).await;
-    let server = Server::start(&database).await;
-    mode(&server, Mode::Polling).await;
-    let mut follower = Follower::start(&server).await;
-    for n in 0..10 {
-        run(&sql, &message("b", n)).await;
-        follower.takes(n + 2, n + 2).await;
+async fn nodes_sleep_beside_the_one_that_has_the_key() {
+    let (database, first, sql) = served().await;
+    mode(&first, Mode::Asleep).await;
+    let others = [Server::start(&database).await, Server::start(&database).await];
+    let mut followers = Vec::new();
+    for server in &others {
+        mode(server, Mode::Asleep).await;
+        followers.push(Follower::start(server).await);
     }
-    let ready = server.api.get("/readyz").await;
-    assert_eq!((ready.status.as_u16(), server.tail().mode()), (200, Mode::Polling), "{}", ready.text);
-    assert!(ready.json()["doorbell"].as_str().unwrap().starts_with("polling"), "{}", ready.text);
-}
-
-#[tokio::test]
-async fn the_last_free_slot_is_taken() {
-    let database = Database::new().await;
-    let (others, sql) = (database.connect().await, database.connect().await);
-    run(&others, &format!("select pg_advisory_lock({SLOT_CLASS}, slot) from generate_series(1, 15) as slot")).await;
-    let server = Server::start(&database).await;
-    mode(&server, Mode::Asleep).await;
-    let held = format!("select array_agg(objid::int) from pg_locks where locktype = 'advisory' and classid = {KEY_CLASS}::oid
-                        and mode = 'ExclusiveLock' and granted and database = (select oid from pg_database where datname = current_database())");
-    assert_eq!(value::<Vec<i32>>(&sql, &held).await, [16]);
-    let mut follower = Follower::start(&server).await;
-    run(&sql, &message("b", 1)).await;
-    follower.takes(2, 2).await;
+    let queue = format!(
+        "select (select count(*) from pg_locks where granted and {KEY}), (select count(*) from pg_locks where not granted and {KEY})"
+    );
+    let row = &rows(&sql, &queue).await[0];
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (1, 2), "one has the key, two stand in the queue");
+    let began = Instant::now();
+    for n in 1..=5 {
+        run(&sql, &message("b", n)).await;
+        let seq = value::<i64>(&sql, "select head_seq from tocsin.streams where stream = 'default/b'").await;
+        for follower in &mut followers {
+            assert_eq!(follower.socket.list().await.seq(), seq);
+        }
+    }
+    // By the slow poll each one would take up to a second.
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    // The key passes on when the one that has it goes.
+    first.stop().await;
+    eventually("the key has passed on", async || {
+        let row = &rows(&sql, &queue).await[0];
+        ((row.get::<_, i64>(0), row.get::<_, i64>(1)) == (1, 1)).then_some(())
+    })
+    .await;
+    run(&sql, &message("b", "last")).await;
+    let seq = value::<i64>(&sql, "select head_seq from tocsin.streams where stream = 'default/b'").await;
+    for follower in &mut followers {
+        assert_eq!(follower.socket.list().await.seq(), seq);
+    }
 }

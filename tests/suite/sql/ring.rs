@@ -52,13 +52,12 @@ async fn with_no_node_asleep_nobody_is_rung() {
 }
 
 #[tokio::test]
-async fn whichever_key_a_sleeping_node_holds_it_is_rung() {
+async fn while_a_node_holds_the_key_it_is_rung() {
     let mut bell = Bell::new().await;
     let node = bell._database.connect().await;
-    for key in 0..=17 {
+    for key in 0..=2 {
         run(&node, &format!("select pg_advisory_lock({KEY_CLASS}, {key})")).await;
-        let expected = usize::from((1..=16).contains(&key));
-        assert_eq!(bell.rings(&message("b", key)).await.len(), expected, "key {key}");
+        assert_eq!(bell.rings(&message("b", key)).await.len(), usize::from(key == 1), "key {key}");
         run(&node, &format!("select pg_advisory_unlock({KEY_CLASS}, {key})")).await;
         assert!(bell.rings(&message("b", key)).await.is_empty(), "it is awake");
     }
@@ -71,7 +70,7 @@ async fn a_node_that_only_asks_for_its_key_is_rung_by_new_writers() {
     // A writer that rang nobody holds the keys until it commits: the node is not granted its own before that.
     run(&writer, &format!("begin; {}", message("other", 1))).await;
     let pid = backend_pid(&node).await;
-    let ask = format!("select pg_advisory_lock({KEY_CLASS}, 3)");
+    let ask = format!("select pg_advisory_lock({KEY_CLASS}, 1)");
     let ((), ()) = tokio::join!(run(&node, &ask), async {
         blocked(&bell.sql, pid).await;
         assert_eq!(bell.rings(&message("b", 1)).await.len(), 1);
