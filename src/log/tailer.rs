@@ -36,6 +36,8 @@ const CHUNK_EVENTS_MAX: usize = 512;
 /// No statement of the tail takes so long; one that does has a dead connection under it.
 const STALL: Duration = Duration::from_secs(60);
 
+/// Between a copy's delivery and the read that confirms it.
+const CONFIRM_PAUSE: Duration = Duration::from_millis(1);
 /// In which rings are counted.
 const BUSY_WINDOW: Duration = Duration::from_millis(50);
 /// So many rings in the window make the node stay awake, whoever rings.
@@ -313,11 +315,16 @@ impl<'a, S: Sink> Tail<'a, S> {
         Ok((tail, Ears(connection.notifications)))
     }
 
-    /// After a ring: hands on the copies it brought, then reads the log.
+    /// After a ring: hands on the copies it brought, then reads the log. When there is a copy for every ring, the read
+    /// only confirms them: it lets their frames go first.
     async fn heard(&mut self, rung: Option<Rung>) -> anyhow::Result<()> {
         let Some(rung) = rung else { anyhow::bail!("the connection that listens is lost") };
+        let confirms = rung.copies.len() == rung.rings as usize;
         for copy in rung.copies {
             self.sink.copy(copy);
+        }
+        if confirms {
+            sleep(CONFIRM_PAUSE).await;
         }
         self.read().await.map(drop)
     }
