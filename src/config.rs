@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -160,11 +159,6 @@ impl Config {
         let database =
             choose_database(args.database.database_url, args.database.data_dir, file.database_url, file.data_dir);
         Ok(Config { listen, database, public_url, limits: file.limits })
-    }
-
-    /// How long a client may stall a socket.
-    pub fn socket_stall(&self) -> Duration {
-        Duration::from_secs(self.limits.socket_stall_seconds)
     }
 }
 

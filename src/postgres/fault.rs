@@ -21,8 +21,3 @@ impl From<tokio_postgres::Error> for Error {
         }
     }
 }
-
-/// Whether a transaction should be tried again: it lost against another one (40001, 40P01).
-pub fn is_retryable(fault: &tokio_postgres::Error) -> bool {
-    matches!(fault.code(), Some(code) if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED)
-}
