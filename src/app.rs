@@ -32,6 +32,35 @@ const CLUSTER_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the last positions may take to be stored.
 const LAST_FLUSH_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The database, and the private cluster it lies in when it is ours to run.
+#[derive(Clone)]
+pub(crate) struct Home {
+    pub url: String,
+    cluster: Tasks,
+}
+
+impl Home {
+    /// Starts and supervises the private cluster, if that is the choice.
+    pub async fn open(choice: &DatabaseChoice) -> anyhow::Result<Home> {
+        let cluster = Tasks::new();
+        let url = match choice {
+            DatabaseChoice::Url(url) => url.clone(),
+            DatabaseChoice::Embedded(dir) => {
+                let embedded = Embedded::start(dir).await?;
+                let url = embedded.url().to_owned();
+                cluster.spawn("postgres", embedded.supervise(cluster.stopping()));
+                url
+            }
+        };
+        Ok(Home { url, cluster })
+    }
+
+    /// Stops the private cluster.
+    pub async fn close(self) {
+        self.cluster.end(CLUSTER_PATIENCE).await;
+    }
+}
+
 /// A running server.
 pub struct Server {
     /// Where it listens.
@@ -41,7 +70,7 @@ pub struct Server {
     /// How the log is followed.
     pub tail: Arc<tailer::Status>,
     tasks: Tasks,
-    cluster: Tasks,
+    home: Home,
     database: Database,
     confirmations: Arc<Confirmations>,
 }
@@ -49,30 +78,21 @@ pub struct Server {
 impl Server {
     /// Starts everything; when it returns, requests are accepted.
     pub async fn start(config: Config) -> anyhow::Result<Server> {
-        let cluster = Tasks::new();
-        let url = match &config.database {
-            DatabaseChoice::Url(url) => url.clone(),
-            DatabaseChoice::Embedded(dir) => {
-                let embedded = Embedded::start(dir).await?;
-                let url = embedded.url().to_owned();
-                cluster.spawn("postgres", embedded.supervise(cluster.stopping()));
-                url
-            }
-        };
-        match Self::start_on(config, &url, cluster.clone()).await {
+        let home = Home::open(&config.database).await?;
+        match Self::start_on(config, home.clone()).await {
             Ok(server) => Ok(server),
             Err(fault) => {
-                cluster.end(CLUSTER_PATIENCE).await;
+                home.close().await;
                 Err(fault)
             }
         }
     }
 
-    async fn start_on(config: Config, database_url: &str, cluster: Tasks) -> anyhow::Result<Server> {
+    async fn start_on(config: Config, home: Home) -> anyhow::Result<Server> {
         let listener =
             TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener.local_addr()?;
-        let database = Database::new(database_url)?;
+        let database = Database::new(&home.url)?;
         let mut connection = database.connect("migrate").await.context("cannot reach the database")?;
         migrate::run(&mut connection.client, config.limits.partitions_months_ahead).await?;
         drop(connection);
@@ -109,12 +129,12 @@ impl Server {
         tasks.spawn("partitions", maintenance::partitions(database.clone(), months, tasks.stopping()));
         tasks.spawn("http", serve(listener, app, tasks.stopping()));
         info!("listening on {address}");
-        Ok(Server { address, url: root, tail, tasks, cluster, database, confirmations })
+        Ok(Server { address, url: root, tail, tasks, home, database, confirmations })
     }
 
     /// Runs until asked to stop, or until a part of the server fails; then drains and ends.
     pub async fn run_until(self, asked: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-        let (tasks, cluster) = (self.tasks.stopping(), self.cluster.stopping());
+        let (tasks, cluster) = (self.tasks.stopping(), self.home.cluster.stopping());
         let outcome = tokio::select! {
             asked = asked => asked,
             () = tasks.cancelled() => Err(anyhow::anyhow!("a part of the server failed")),
@@ -131,7 +151,8 @@ impl Server {
             Ok(Ok(())) => {}
             _ => warn!("the last positions could not be stored: what they confirm will be sent again"),
         }
-        self.cluster.end(CLUSTER_PATIENCE).await;
+        self.database.close();
+        self.home.close().await;
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) struct Channel {
     pub resource_url: String,
     pub channel_url: String,
     pub callback_url: String,
+    pub lifetime: Duration,
 }
 
 /// A subscription as the server tells of it.
@@ -65,6 +66,9 @@ impl Client {
             resource_url: text(&channel["resourceURL"])?,
             channel_url: text(&channel["channelData"]["channelURL"])?,
             callback_url: text(&channel["callbackURL"])?,
+            lifetime: Duration::from_secs(
+                channel["channelLifetime"].as_u64().context("the channel has no channelLifetime")?,
+            ),
         })
     }
 
@@ -152,6 +156,16 @@ pub(super) async fn next_text(socket: &mut Socket) -> anyhow::Result<Option<Stri
         }
     }
     Ok(None)
+}
+
+/// Asks for the channel's lifetime to begin again.
+pub(super) async fn check_connection(socket: &mut Socket) -> anyhow::Result<()> {
+    Ok(socket.send(Message::text(r#"{"connCheck":null}"#)).await?)
+}
+
+/// A connAck, or a connCheck of the server, which wants no answer here: our own checks prolong the channel.
+pub(super) fn is_check(text: &str) -> bool {
+    text.starts_with(r#"{"connAck""#) || text.starts_with(r#"{"connCheck""#)
 }
 
 /// Closes from our side.

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{interval, sleep};
 
-use super::client::{Channel, Client, ServerArgs, Subscription, next_text, positions, without_seen};
+use super::client::{
+    Channel, Client, ServerArgs, Subscription, check_connection, is_check, next_text, positions, without_seen,
+};
 use crate::base::backoff::Backoff;
 use crate::lifecycle;
 
@@ -68,8 +70,20 @@ impl Listener {
     async fn listen_once(&mut self, backoff: &mut Backoff) -> anyhow::Result<()> {
         let channel = self.make().await?;
         let mut socket = self.client.open(&channel).await?;
-        while let Some(list) = next_text(&mut socket).await? {
+        let mut checks = interval((channel.lifetime / 3).max(Duration::from_secs(1)));
+        loop {
+            let list = tokio::select! {
+                text = next_text(&mut socket) => text?,
+                _ = checks.tick() => {
+                    check_connection(&mut socket).await?;
+                    continue;
+                }
+            };
+            let Some(list) = list else { return Ok(()) };
             backoff.reset();
+            if is_check(&list) {
+                continue;
+            }
             // What was on its way when the connection broke comes again, with the same indexes, perhaps together with
             // what is new.
             let Some(list) = without_seen(&list, self.next_index) else { continue };
@@ -80,7 +94,6 @@ impl Listener {
                 self.token = Some(token.clone());
             }
         }
-        Ok(())
     }
 
     /// The channel and the subscription: those that are there, or new ones that go on from the last token.

@@ -11,6 +11,7 @@ use anyhow::Context;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
+use tokio_postgres::error::Severity;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
 use tracing::warn;
 
@@ -61,6 +62,11 @@ impl Database {
         self.pool.get().await.map_err(|fault| Error::Busy(format!("no database connection: {fault}")))
     }
 
+    /// Closes the pool: nothing can be asked any more.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
     /// A connection of one's own, outside the pool, with keepalives on the server's side too and no time limits.
     pub async fn connect(&self, name: &str) -> anyhow::Result<Connection> {
         let mut config = self.config.clone();
@@ -75,7 +81,9 @@ impl Database {
                     Ok(AsyncMessage::Notification(notification)) => {
                         let _ = heard.try_send(notification);
                     }
-                    Ok(AsyncMessage::Notice(notice)) => warn!("{name}: {notice}"),
+                    Ok(AsyncMessage::Notice(notice)) if notice.parsed_severity() == Some(Severity::Warning) => {
+                        warn!("{name}: {notice}");
+                    }
                     Ok(_) => {}
                     Err(fault) => {
                         warn!("{name}: connection lost: {fault}");

@@ -6,6 +6,7 @@ use std::process::{Output, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use tocsin::config::Limits;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
@@ -254,4 +255,20 @@ async fn replay_prints_what_a_box_has_notified_and_ends() {
     assert_eq!(left["notificationChannelList"]["notificationChannel"], json!([]), "it cleans up");
     server.stop().await;
     refused(&run(&["replay", "--server", "http://127.0.0.1:1", "b"]).await, "http://127.0.0.1:1");
+}
+
+#[tokio::test]
+async fn listen_keeps_its_channel_beyond_its_lifetime() {
+    let database = Database::new().await;
+    let limits = Limits { channel_lifetime_seconds_default: 3, ..Limits::default() };
+    let server = Server::start_with(&database, limits).await;
+    let mut listener = Listener::start(&server.api.url, &[]).await;
+    let channels = "select string_agg(id, ' ') from tocsin.channels";
+    let before = psql(database.url(), channels).await;
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!(psql(database.url(), channels).await, before);
+    write(&database, 1).await;
+    listener.lists(1).await;
+    listener.interrupt().await;
+    server.stop().await;
 }
