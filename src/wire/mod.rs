@@ -4,3 +4,4 @@ pub mod json;
 pub mod nc;
 pub mod nms;
 pub mod urls;
+pub mod xml;
