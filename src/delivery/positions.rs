@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::base::Format;
 use crate::base::ids::{Stream, SubscriptionId};
 use crate::channel::cursor::{Cursor, Horizon, Step};
 use crate::log::{Event, Kind};
@@ -43,6 +44,8 @@ pub struct Positions {
     /// Those whose cursor has moved since it was confirmed last.
     moved: HashSet<SubscriptionId>,
     frame: String,
+    /// Of the lists in the frame: a frame holds lists of one format.
+    format: Format,
     lists: u32,
     frames: Vec<String>,
 }
@@ -58,6 +61,7 @@ impl Positions {
             behind: HashSet::new(),
             moved: HashSet::new(),
             frame: String::new(),
+            format: Format::Json,
             lists: 0,
             frames: Vec::new(),
         }
@@ -189,14 +193,19 @@ impl Positions {
             let index = cursor.pass_reset();
             let at = cursor.next_at;
             self.moved.insert(id.clone());
-            self.add_list(id, nms::RESET_BOX, index, at);
+            let body = nms::reset_box(live.subscription.format);
+            self.add_list(id, &body, index, at);
         }
     }
 
     fn pass(&mut self, id: &SubscriptionId, event: &Event) {
         let Some(live) = self.live.get_mut(id) else { return };
-        let urls = &self.urls;
-        let body = live.subscription.wants(event).then(|| event.body(|event| nms::event(event, urls))).flatten();
+        let (urls, format) = (&self.urls, live.subscription.format);
+        let body = live
+            .subscription
+            .wants(event)
+            .then(|| event.body(format, |event| nms::event(event, urls, format)))
+            .flatten();
         self.moved.insert(id.clone());
         let index = live.subscription.cursor.pass(event.edited_at, body.is_some());
         if let Some((index, body)) = index.zip(body) {
@@ -206,7 +215,13 @@ impl Positions {
 
     fn add_list(&mut self, id: &SubscriptionId, body: &str, index: i64, at: DateTime<Utc>) {
         let Some(live) = self.live.get(id) else { return };
-        nc::add_to_list(&mut self.frame, |out| live.shape.write(out, body, index, at));
+        let format = live.subscription.format;
+        if format != self.format {
+            self.end_frame();
+            self.format = format;
+        }
+        let Some(live) = self.live.get(id) else { return };
+        nc::add_to_list(&mut self.frame, format, |out| live.shape.write(out, body, index, at));
         self.lists += 1;
         if self.lists >= self.lists_max || self.frame.len() >= FRAME_BYTES_MAX {
             self.end_frame();
@@ -215,7 +230,7 @@ impl Positions {
 
     fn end_frame(&mut self) {
         if self.lists > 0 {
-            nc::end_list(&mut self.frame);
+            nc::end_list(&mut self.frame, self.format);
             self.frames.push(std::mem::take(&mut self.frame));
             self.lists = 0;
         }
@@ -247,7 +262,6 @@ mod tests {
     use super::*;
     use crate::base::ids::{BoxName, ChannelId};
     use crate::channel::secret::UrlKey;
-    use crate::subscription::Format;
 
     fn event(seq: i64, kind: Kind, data: &str) -> Arc<Event> {
         let data = serde_json::value::RawValue::from_string(data.to_owned()).unwrap();

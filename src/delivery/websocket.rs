@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 
 use super::positions::Positions;
 use crate::base::ids::SubscriptionId;
-use crate::base::{Error, Result};
+use crate::base::{Error, Format, Result};
 use crate::channel::confirm::Confirmations;
 use crate::channel::cursor::Cursor;
 use crate::channel::hub::{Connection, End, Hub};
@@ -70,7 +70,7 @@ impl Close {
             Close::Stalled => (4004, "frames or Pings not taken in time"),
             Close::Fault => (close_code::ERROR, "internal error"),
             Close::NotText => (close_code::UNSUPPORTED, "only text frames are understood"),
-            Close::NotJson => (close_code::INVALID, "not a JSON message"),
+            Close::NotJson => (close_code::INVALID, "neither a JSON nor an XML message"),
             Close::TooLarge => (close_code::SIZE, "message too large"),
             Close::Protocol => (close_code::PROTOCOL, "not a WebSocket frame"),
         }
@@ -377,7 +377,7 @@ impl Session {
             Some(Ok(Message::Ping(_))) => Ok(()), // answered below us
             Some(Ok(Message::Pong(payload))) => self.pong(&payload).await,
             Some(Ok(Message::Text(text))) => match nc::read_from_client(&text) {
-                Ok(FromClient::ConnCheck) => self.answer_check().await,
+                Ok(FromClient::ConnCheck(format)) => self.answer_check(format).await,
                 Ok(FromClient::ConnAck | FromClient::Unknown) => Ok(()),
                 Err(_) => Err(Close::NotJson.into()),
             },
@@ -391,7 +391,7 @@ impl Session {
     }
 
     /// A connCheck renews the lifetime and must be answered (Appendix I.3).
-    async fn answer_check(&mut self) -> Result<(), Over> {
+    async fn answer_check(&mut self, format: Format) -> Result<(), Over> {
         let database = self.delivery.database.clone();
         let channel = self.connection.channel.clone();
         let lately = self.refreshed.is_some_and(|at| at.elapsed() < REFRESH_PAUSE);
@@ -402,7 +402,7 @@ impl Session {
             channels::refresh(&database, &channel, None).await
         };
         match granted {
-            Ok(seconds) => self.write(std::iter::once(Message::Text(nc::conn_ack(seconds).into()))).await,
+            Ok(seconds) => self.write(std::iter::once(Message::Text(nc::conn_ack(seconds, format).into()))).await,
             Err(Error::NotFound { .. }) => Err(Close::Expired.into()),
             Err(fault) => {
                 warn!("a connCheck stays without answer: {fault}");

@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use super::fault;
 use super::state::App;
 use crate::base::ids::{BoxName, ChannelId, SubscriptionId, UserId};
-use crate::base::{Error, Result};
+use crate::base::{Error, Format, Result};
+use crate::wire::json::{Fields, Media};
 
 /// The decoded variables of the path.
 #[derive(Debug)]
@@ -70,91 +71,86 @@ impl FromRequestParts<App> for PathIds {
     }
 }
 
-/// A caller who reads JSON: the `Accept` header, where there is one, allows it. (406 otherwise.)
-pub struct ReadsJson;
-
-impl FromRequestParts<App> for ReadsJson {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Response> {
-        if accepts_json(&parts.headers) {
-            Ok(ReadsJson)
-        } else {
-            Err(fault::of_http(StatusCode::NOT_ACCEPTABLE, "Accept"))
-        }
+/// The format of a body by its `Content-Type`; `None` for one that we do not read, or when nothing is said.
+pub fn media_type(headers: &HeaderMap) -> Option<Media> {
+    let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    match content_type.split(';').next()?.trim().to_ascii_lowercase().as_str() {
+        "application/json" => Some(Media::Json),
+        "application/xml" | "text/xml" => Some(Media::Xml),
+        "application/x-www-form-urlencoded" => Some(Media::Form),
+        _ => None,
     }
 }
 
-fn accepts_json(headers: &HeaderMap) -> bool {
-    let mut ranges = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    let mut any = false;
-    let wanted = ranges.any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-        any |= !name.is_empty();
-        let refused =
-            parts.any(|parameter| matches!(parameter.split_once('='), Some(("q", q)) if q.trim().parse() == Ok(0.0)));
-        matches!(name.as_str(), "application/json" | "application/*" | "*/*" | "*") && !refused
-    });
-    wanted || !any
+/// A body in JSON or XML; another one is refused (415), and so is one that is too large (413). One of which nothing
+/// is said is taken for what it looks like.
+pub struct Body {
+    /// What it is.
+    pub media: Media,
+    /// All of it.
+    pub bytes: Bytes,
 }
 
-/// A body in JSON. Without a `Content-Type` it is taken for JSON; another one is refused (415), and so is one that is
-/// too large (413).
-pub struct JsonBody(pub Bytes);
+/// A body in JSON or XML, or a form, where the specification has one (Notification Channel, Appendix C).
+pub struct BodyOrForm(pub Body);
 
-impl FromRequest<App> for JsonBody {
+impl Body {
+    /// What is in it, below its root.
+    pub fn fields(&self, root: &str) -> Result<Fields> {
+        Fields::read(self.media, &self.bytes, root)
+    }
+
+    /// The format its sender writes, and so most likely reads.
+    pub fn format(&self) -> Format {
+        if self.media == Media::Xml { Format::Xml } else { Format::Json }
+    }
+}
+
+impl FromRequest<App> for Body {
     type Rejection = Response;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media_type = content_type.unwrap_or("application/json").split(';').next().unwrap_or_default().trim();
-        if !media_type.eq_ignore_ascii_case("application/json") {
-            return Err(fault::of_http(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type"));
+        if media_type(request.headers()) == Some(Media::Form) {
+            return Err(unsupported());
         }
-        // One that announces its size need not come first.
-        if usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX) > app.limits.body_bytes_max {
-            return Err(too_large());
-        }
-        match Bytes::from_request(request, app).await {
-            Ok(body) => Ok(JsonBody(body)),
-            Err(BytesRejection::FailedToBufferBody(rejection))
-                if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE =>
-            {
-                Err(too_large())
-            }
-            Err(_) => Err(Error::invalid("Request-Body").into_response()),
-        }
+        read_body(request, app).await
     }
+}
+
+impl FromRequest<App> for BodyOrForm {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        read_body(request, app).await.map(BodyOrForm)
+    }
+}
+
+async fn read_body(request: Request, app: &App) -> Result<Body, Response> {
+    let media = media_type(request.headers());
+    if media.is_none() && request.headers().contains_key(header::CONTENT_TYPE) {
+        return Err(unsupported());
+    }
+    // One that announces its size need not come first.
+    if usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX) > app.limits.body_bytes_max {
+        return Err(too_large());
+    }
+    match Bytes::from_request(request, app).await {
+        Ok(bytes) => Ok(Body { media: media.unwrap_or_else(|| look(&bytes)), bytes }),
+        Err(BytesRejection::FailedToBufferBody(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(too_large())
+        }
+        Err(_) => Err(Error::invalid("Request-Body").into_response()),
+    }
+}
+
+fn look(body: &[u8]) -> Media {
+    if body.trim_ascii_start().starts_with(b"<") { Media::Xml } else { Media::Json }
+}
+
+fn unsupported() -> Response {
+    fault::of_http(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type")
 }
 
 fn too_large() -> Response {
     fault::of_http(StatusCode::PAYLOAD_TOO_LARGE, "Request-Body")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accept() {
-        let with = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT, value.parse().unwrap());
-            accepts_json(&headers)
-        };
-        for fine in
-            ["application/json", "*/*", "", "text/html, application/json;q=0.1", "APPLICATION/JSON; charset=utf-8"]
-        {
-            assert!(with(fine), "{fine}");
-        }
-        for not in ["application/xml", "application/json;q=0", "text/*"] {
-            assert!(!with(not), "{not}");
-        }
-        assert!(accepts_json(&HeaderMap::new()));
-    }
 }

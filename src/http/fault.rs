@@ -1,11 +1,11 @@
 //! The one table from [`Error`] to status, code and body (spec/common 4).
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tracing::{error, warn};
 
+use super::represent::Document;
 use crate::base::Error;
 use crate::channel::ChannelType;
 
@@ -89,5 +89,5 @@ pub fn of_http(status: StatusCode, part: &str) -> Response {
 
 fn of_status(status: StatusCode, exception: &str, id: &str, text: &str, variables: &[String]) -> Response {
     let body = json!({ "requestError": { exception: { "messageId": id, "text": text, "variables": variables } } });
-    (status, Json(body)).into_response()
+    (status, Document(body)).into_response()
 }

@@ -5,6 +5,7 @@ pub mod fault;
 pub mod nc;
 pub mod nms;
 pub mod ops;
+pub mod represent;
 pub mod state;
 
 use axum::Router;
@@ -14,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
 use crate::base::Error;
+use represent::Document;
 use state::App;
 
 /// All routes.
@@ -26,6 +28,7 @@ pub fn router(app: App) -> Router {
         .route("/healthz", only("GET", get(ops::healthz)))
         .route("/readyz", only("GET", get(ops::readyz)))
         .fallback(async || fault::response(&Error::NotFound { what: "resource" }))
+        .layer(axum::middleware::from_fn(represent::represent))
         .layer(DefaultBodyLimit::max(body_bytes_max))
         .with_state(app)
 }
@@ -40,8 +43,8 @@ fn not_allowed(allow: &'static str) -> Response {
 }
 
 /// 201 with Location and the new resource.
-fn created(location: &str, body: &serde_json::Value) -> Response {
-    let mut response = (StatusCode::CREATED, axum::Json(body)).into_response();
+fn created(location: &str, body: serde_json::Value) -> Response {
+    let mut response = (StatusCode::CREATED, Document(body)).into_response();
     if let Ok(location) = HeaderValue::from_str(location) {
         response.headers_mut().insert(header::LOCATION, location);
     }

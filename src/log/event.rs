@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::base::Format;
 use crate::base::ids::{ChannelId, Stream, SubscriptionId};
 
 /// A moment of a stream, as clients see it: the restartToken, RFC 3339 with microseconds in UTC.
@@ -29,7 +30,8 @@ pub struct Event {
     pub edited_at: DateTime<Utc>,
     data: Box<RawValue>,
     state: OnceLock<ObjectState>,
-    body: OnceLock<Option<String>>,
+    /// In JSON and in XML.
+    bodies: [OnceLock<Option<String>>; 2],
 }
 
 /// What happened.
@@ -155,7 +157,7 @@ impl Event {
         edited_at: DateTime<Utc>,
         data: Box<RawValue>,
     ) -> Self {
-        Event { stream, seq, kind, object_id, edited_at, data, state: OnceLock::new(), body: OnceLock::new() }
+        Event { stream, seq, kind, object_id, edited_at, data, state: OnceLock::new(), bodies: Default::default() }
     }
 
     /// The restartToken right after this event.
@@ -179,8 +181,12 @@ impl Event {
         serde_json::from_str(self.data.get()).ok()
     }
 
-    /// The event's notification body, made once by whoever asks first and shared by all.
-    pub fn body(&self, make: impl FnOnce(&Event) -> Option<String>) -> Option<&str> {
-        self.body.get_or_init(|| make(self)).as_deref()
+    /// The event's notification body in a format, made once by whoever asks first and shared by all.
+    pub fn body(&self, format: Format, make: impl FnOnce(&Event) -> Option<String>) -> Option<&str> {
+        let body = match format {
+            Format::Json => &self.bodies[0],
+            Format::Xml => &self.bodies[1],
+        };
+        body.get_or_init(|| make(self)).as_deref()
     }
 }

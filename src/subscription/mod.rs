@@ -4,6 +4,7 @@ pub mod rows;
 
 use chrono::{DateTime, Utc};
 
+use crate::base::Format;
 use crate::base::ids::{BoxName, ChannelId, SubscriptionId};
 use crate::channel::cursor::Cursor;
 use crate::filter::Filter;
@@ -38,34 +39,6 @@ impl Subscription {
     /// Whether the client is told of this event of the box.
     pub fn wants(&self, event: &Event) -> bool {
         event.kind.is_notified() && self.filter.as_ref().is_none_or(|filter| filter.matches(event))
-    }
-}
-
-/// How notifications are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// JSON.
-    Json,
-    /// XML.
-    Xml,
-}
-
-impl Format {
-    /// From its name in `notificationFormat`.
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "JSON" => Some(Format::Json),
-            "XML" => Some(Format::Xml),
-            _ => None,
-        }
-    }
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Json => "JSON",
-            Format::Xml => "XML",
-        }
     }
 }
 

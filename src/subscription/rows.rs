@@ -6,9 +6,9 @@ use serde_json::json;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-use super::{BoxHead, Format, Start, Subscription, TokenRule};
+use super::{BoxHead, Start, Subscription, TokenRule};
 use crate::base::ids::{BoxName, ChannelId, Stream, SubscriptionId};
-use crate::base::{Error, Result};
+use crate::base::{Error, Format, Result};
 use crate::channel::cursor::{Cursor, Horizon};
 use crate::filter::Filter;
 use crate::log::event::token as token_text;

@@ -1,42 +1,80 @@
-//! Reading JSON liberally: a number may be a string and a string a number, a list of one may stand bare, the root
-//! member may be missing, what is not known is ignored. Every refusal names the part.
+//! Reading documents liberally: a number may be a string and a string a number, a list of one may stand bare, the root
+//! member may be missing in JSON, what is not known is ignored. Every refusal names the part. JSON, XML and forms are
+//! read by the same words.
 
 use serde_json::{Map, Value};
 
+use super::xml;
 use crate::base::{Error, Result};
 
 /// Longest text a client may store with us. It is repeated to it: callbackData in every list.
 const TEXT_CHARS_MAX: usize = 4096;
 
-/// The members of one JSON object.
-#[derive(Debug, Default)]
-pub struct Fields(Map<String, Value>);
+/// In which of the formats a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Media {
+    /// `application/json`.
+    Json,
+    /// `application/xml`.
+    Xml,
+    /// `application/x-www-form-urlencoded`: no root, and the hierarchy flattened to the names of its leaves.
+    Form,
+}
+
+/// The members of one structure.
+#[derive(Debug, Clone, Default)]
+pub struct Fields {
+    members: Map<String, Value>,
+    /// Of a form: the members of every structure stand side by side.
+    flat: bool,
+}
 
 impl Fields {
-    /// The root member of a body, or the body itself when it has no such member.
-    pub fn root(body: &[u8], name: &str) -> Result<Self> {
+    /// Reads a body whose root is `name`. In JSON the root may be missing.
+    pub fn read(media: Media, body: &[u8], name: &str) -> Result<Self> {
+        match media {
+            Media::Json => Self::of_json(body, name),
+            Media::Xml => match xml::read(body)? {
+                (root, value) if root == name => Self::of(value, name),
+                _ => Err(Error::invalid("Request-Body")),
+            },
+            Media::Form => Ok(Self::of_form(body)),
+        }
+    }
+
+    fn of_json(body: &[u8], name: &str) -> Result<Self> {
         let body: Value = serde_json::from_slice(body).map_err(|_| Error::invalid("Request-Body"))?;
         let Value::Object(mut members) = body else { return Err(Error::invalid("Request-Body")) };
         match members.remove(name) {
             Some(root) => Self::of(root, name),
-            None => Ok(Fields(members)),
+            None => Ok(Fields { members, flat: false }),
         }
+    }
+
+    /// Of a name that occurs twice the last one counts.
+    fn of_form(body: &[u8]) -> Self {
+        let pairs = url::form_urlencoded::parse(body);
+        let members = pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect();
+        Fields { members, flat: true }
     }
 
     fn of(value: Value, part: &str) -> Result<Self> {
         match value {
-            Value::Object(members) => Ok(Fields(members)),
+            Value::Object(members) => Ok(Fields { members, flat: false }),
             Value::Null => Ok(Fields::default()),
             _ => Err(Error::invalid(part)),
         }
     }
 
     fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
+        self.members.remove(name).filter(|value| !value.is_null())
     }
 
     /// A member that is a structure.
     pub fn fields(&mut self, name: &str) -> Result<Option<Fields>> {
+        if self.flat {
+            return Ok(Some(self.clone()));
+        }
         self.take(name).map(|value| Self::of(value, name)).transpose()
     }
 
@@ -84,7 +122,7 @@ mod tests {
     use super::*;
 
     fn fields(body: &str) -> Fields {
-        Fields::root(body.as_bytes(), "root").unwrap()
+        Fields::read(Media::Json, body.as_bytes(), "root").unwrap()
     }
 
     #[test]
@@ -100,13 +138,26 @@ mod tests {
     }
 
     #[test]
+    fn xml_and_forms_are_read_by_the_same_words() {
+        let xml = b"<x:root xmlns:x='y'><n> 12 </n><l><a>b</a></l></x:root>";
+        let mut read = Fields::read(Media::Xml, xml, "root").unwrap();
+        assert_eq!(read.uint("n").unwrap(), Some(12));
+        assert_eq!(read.list("l").unwrap()[0].text("a").unwrap(), Some("b".into()));
+        assert!(Fields::read(Media::Xml, xml, "other").is_err());
+        assert!(Fields::read(Media::Xml, b"<root/>", "root").unwrap().fields("x").unwrap().is_none());
+        let mut read = Fields::read(Media::Form, b"n=12&m=tel%3A%2B1+2&m=x%26", "root").unwrap();
+        assert_eq!(read.fields("any").unwrap().unwrap().text("m").unwrap(), Some("x&".into()));
+        assert_eq!(read.uint("n").unwrap(), Some(12));
+    }
+
+    #[test]
     fn the_root_may_be_missing_or_null_and_a_list_of_one_bare() {
         assert_eq!(fields(r#"{"a":"b"}"#).text("a").unwrap(), Some("b".into()));
         assert_eq!(fields(r#"{"root":null}"#).text("a").unwrap(), None);
         assert_eq!(fields(r#"{"root":{"l":{}}}"#).list("l").unwrap().len(), 1);
         assert_eq!(fields(r#"{"root":{"l":[{},{}]}}"#).list("l").unwrap().len(), 2);
         for bad in ["", "[]", "1", "{", r#"{"root":1}"#] {
-            assert!(Fields::root(bad.as_bytes(), "root").is_err(), "{bad}");
+            assert!(Fields::read(Media::Json, bad.as_bytes(), "root").is_err(), "{bad}");
         }
         assert!(fields(r#"{"a":"x\u0000y"}"#).text("a").is_err());
     }

@@ -1,11 +1,12 @@
-//! The data types of the Notification Channel API (5.2), in JSON.
+//! The data types of the Notification Channel API (5.2).
 
 use serde_json::{Value, json};
 
 use super::json::Fields;
 use super::urls::Urls;
+use super::xml;
 use crate::base::ids::UserId;
-use crate::base::{Error, Result};
+use crate::base::{Error, Format, Result};
 use crate::channel::{Channel, ChannelType};
 
 /// The registered sub-protocol of the socket (Appendix I).
@@ -27,8 +28,7 @@ pub struct NewChannel {
 }
 
 /// Reads a `notificationChannel`.
-pub fn read_channel(body: &[u8]) -> Result<NewChannel> {
-    let mut fields = Fields::root(body, "notificationChannel")?;
+pub fn read_channel(mut fields: Fields) -> Result<NewChannel> {
     let name = fields.required("channelType")?;
     let channel_type = ChannelType::parse(&name).ok_or_else(|| Error::InvalidChoice {
         part: "channelType".to_owned(),
@@ -80,8 +80,7 @@ pub fn channel_list(user: &UserId, channels: &[Channel], urls: &Urls) -> Value {
 }
 
 /// Reads a `notificationChannelLifetime` (5.2.2.14): the wish, if any; 0 means its absence.
-pub fn read_lifetime(body: &[u8]) -> Result<Option<u32>> {
-    let mut fields = Fields::root(body, "notificationChannelLifetime")?;
+pub fn read_lifetime(mut fields: Fields) -> Result<Option<u32>> {
     Ok(fields.uint("channelLifetime")?.filter(|seconds| *seconds > 0))
 }
 
@@ -93,43 +92,78 @@ pub fn lifetime(seconds: u32) -> Value {
 /// What a client may send over its socket (Appendix I.3).
 #[derive(Debug, PartialEq, Eq)]
 pub enum FromClient {
-    /// Asks to be answered with a `connAck`.
-    ConnCheck,
+    /// Asks to be answered with a `connAck`, in the format it came in.
+    ConnCheck(Format),
     /// Answers a `connCheck` of ours.
     ConnAck,
     /// Something else, to be ignored (common rules: unknown elements).
     Unknown,
 }
 
-/// Reads a message of the client.
+/// Reads a message of the client, in JSON or XML.
 pub fn read_from_client(text: &str) -> Result<FromClient> {
-    let Ok(Value::Object(members)) = serde_json::from_str(text) else { return Err(Error::invalid("message")) };
-    Ok(match members.keys().next().map(String::as_str) {
-        Some("connCheck") => FromClient::ConnCheck,
+    let (format, root) = if text.trim_start().starts_with('<') {
+        (Format::Xml, Some(xml::read(text.as_bytes())?.0))
+    } else {
+        match serde_json::from_str(text) {
+            Ok(Value::Object(members)) => (Format::Json, members.into_iter().next().map(|(name, _)| name)),
+            _ => return Err(Error::invalid("message")),
+        }
+    };
+    Ok(match root.as_deref() {
+        Some("connCheck") => FromClient::ConnCheck(format),
         Some("connAck") => FromClient::ConnAck,
         _ => FromClient::Unknown,
     })
 }
 
 /// Writes a server's `connAck`.
-pub fn conn_ack(lifetime_seconds: u32) -> String {
-    json!({ "connAck": { "channelLifetime": lifetime_seconds } }).to_string()
+pub fn conn_ack(lifetime_seconds: u32, format: Format) -> String {
+    written(&json!({ "connAck": { "channelLifetime": lifetime_seconds } }), format)
 }
 
-/// Appends one notification to a `notificationList` in the making.
-pub fn add_to_list(list: &mut String, notification: impl FnOnce(&mut String)) {
-    list.push_str(if list.is_empty() { r#"{"notificationList":["# } else { "," });
+/// A document as a frame.
+fn written(document: &Value, format: Format) -> String {
+    match format {
+        Format::Json => document.to_string(),
+        Format::Xml => xml::write(document),
+    }
+}
+
+/// Appends one notification to a `notificationList` in the making: all of them in one format.
+pub fn add_to_list(list: &mut String, format: Format, notification: impl FnOnce(&mut String)) {
+    match format {
+        Format::Json => list.push_str(if list.is_empty() { r#"{"notificationList":["# } else { "," }),
+        Format::Xml if list.is_empty() => list.push_str(XML_LIST_BEGIN),
+        Format::Xml => {}
+    }
     notification(list);
 }
 
-/// Ends a `notificationList`.
-pub fn end_list(list: &mut String) {
-    list.push_str("]}");
+/// Ends a `notificationList`, which may be empty.
+pub fn end_list(list: &mut String, format: Format) {
+    if list.is_empty() {
+        add_to_list(list, format, |_| {});
+    }
+    list.push_str(match format {
+        Format::Json => "]}",
+        Format::Xml => "</nc:notificationList>",
+    });
 }
+
+const XML_LIST_BEGIN: &str = concat!(
+    r#"<?xml version="1.0" encoding="UTF-8"?>"#,
+    r#"<nc:notificationList xmlns:nc="urn:oma:xml:rest:netapi:notificationchannel:1">"#
+);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::json::Media;
+
+    fn read(body: &str) -> Result<NewChannel> {
+        read_channel(Fields::read(Media::Json, body.as_bytes(), "notificationChannel").unwrap())
+    }
 
     #[test]
     fn a_socket_channel_is_read_in_every_spelling() {
@@ -138,7 +172,7 @@ mod tests {
                 r#"{{"notificationChannel":{{"clientCorrelator":"","channelType":"{name}","channelLifetime":"7200",
                     "channelData":{{"maxNotifications":"5"}},"x-connCheckRole":"client"}}}}"#
             );
-            let read = read_channel(body.as_bytes()).unwrap();
+            let read = read(&body).unwrap();
             assert_eq!(read.channel_type, ChannelType::WebSockets);
             assert_eq!(
                 (read.client_correlator, read.lifetime_seconds, read.max_notifications),
@@ -149,8 +183,7 @@ mod tests {
 
     #[test]
     fn types_not_known_and_types_not_offered_are_told_apart() {
-        let read =
-            |name: &str| read_channel(format!(r#"{{"notificationChannel":{{"channelType":"{name}"}}}}"#).as_bytes());
+        let read = |name: &str| read(&format!(r#"{{"notificationChannel":{{"channelType":"{name}"}}}}"#));
         assert!(matches!(read("Pigeon"), Err(Error::InvalidChoice { .. })));
         assert!(matches!(read("OMAPush"), Err(Error::UnsupportedChannelType { asked }) if asked == "OMAPush"));
         assert!(matches!(read(""), Err(Error::Invalid { part }) if part == "channelType"));
@@ -158,9 +191,15 @@ mod tests {
 
     #[test]
     fn what_clients_say_over_the_socket() {
-        assert_eq!(read_from_client(r#"{"connCheck":{"checkInterval":"30"}}"#).unwrap(), FromClient::ConnCheck);
+        assert_eq!(
+            read_from_client(r#"{"connCheck":{"checkInterval":"30"}}"#).unwrap(),
+            FromClient::ConnCheck(Format::Json)
+        );
         assert_eq!(read_from_client(r#"{"connAck":null}"#).unwrap(), FromClient::ConnAck);
         assert_eq!(read_from_client("{}").unwrap(), FromClient::Unknown);
+        let check = r#"<nc:connCheck xmlns:nc="u"><checkInterval>30</checkInterval></nc:connCheck>"#;
+        assert_eq!(read_from_client(check).unwrap(), FromClient::ConnCheck(Format::Xml));
+        assert!(read_from_client("<connCheck>").is_err());
         assert!(read_from_client("garbage").is_err());
         assert!(read_from_client("[]").is_err());
     }

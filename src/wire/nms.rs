@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 
 use super::json::Fields;
 use super::urls::Urls;
+use super::xml;
 use crate::base::ids::BoxName;
-use crate::base::{Error, Result};
+use crate::base::{Error, Format, Result};
 use crate::filter::{Criterion, Filter, Operator};
 use crate::log::event::{Event, Kind, token};
 use crate::store::Object;
-use crate::subscription::{Format, Subscription};
+use crate::subscription::Subscription;
 
 /// A request to create a subscription (3.10).
 #[derive(Debug)]
@@ -32,8 +33,7 @@ pub struct NewSubscription {
 }
 
 /// Reads an `nmsSubscription`.
-pub fn read_subscription(body: &[u8]) -> Result<NewSubscription> {
-    let mut fields = Fields::root(body, "nmsSubscription")?;
+pub fn read_subscription(mut fields: Fields) -> Result<NewSubscription> {
     let mut callback = fields.fields("callbackReference")?.ok_or_else(|| Error::invalid("callbackReference"))?;
     let notify_url = callback.required("notifyURL")?;
     if url::Url::parse(&notify_url).is_err() {
@@ -43,9 +43,6 @@ pub fn read_subscription(body: &[u8]) -> Result<NewSubscription> {
         None => None,
         Some(name) => Some(Format::parse(&name).ok_or_else(|| choice("notificationFormat", "XML, JSON"))?),
     };
-    if format == Some(Format::Xml) {
-        return Err(Error::Unavailable { feature: "notificationFormat XML".to_owned() });
-    }
     Ok(NewSubscription {
         notify_url,
         callback_data: callback.text("callbackData")?,
@@ -67,8 +64,7 @@ pub struct SubscriptionUpdate {
 }
 
 /// Reads an `nmsSubscriptionUpdate`.
-pub fn read_subscription_update(body: &[u8]) -> Result<SubscriptionUpdate> {
-    let mut fields = Fields::root(body, "nmsSubscriptionUpdate")?;
+pub fn read_subscription_update(mut fields: Fields) -> Result<SubscriptionUpdate> {
     Ok(SubscriptionUpdate { duration_seconds: fields.uint("duration")?, restart_token: read_token(&mut fields)? })
 }
 
@@ -223,9 +219,9 @@ fn add_correlation(fields: &mut Value, id: Option<&str>, tag: Option<&str>) {
 }
 
 /// Writes an `nmsEvent` (3.11): `None` for what no subscription is told of. The same bytes serve every client.
-pub fn event(event: &Event, urls: &Urls) -> Option<String> {
+pub fn event(event: &Event, urls: &Urls, format: Format) -> Option<String> {
     if event.kind == Kind::BoxReset {
-        return Some(RESET_BOX.to_owned());
+        return Some(reset_box(format));
     }
     let (of, id) = BoxName::of(&event.stream).zip(event.object_id)?;
     let state = event.state();
@@ -244,40 +240,62 @@ pub fn event(event: &Event, urls: &Urls) -> Option<String> {
     fields["resourceURL"] = json!(url);
     fields["lastModSeq"] = json!(event.seq);
     add_correlation(&mut fields, state.correlation_id.as_deref(), state.correlation_tag.as_deref());
-    Some(json!({ name: fields }).to_string())
+    Some(written(&json!({ name: fields }), format))
 }
 
 /// The `nmsEvent` of a reset box.
-pub const RESET_BOX: &str = r#"{"resetBox":null}"#;
+pub fn reset_box(format: Format) -> String {
+    written(&json!({ "resetBox": null }), format)
+}
+
+fn written(event: &Value, format: Format) -> String {
+    match format {
+        Format::Json => event.to_string(),
+        Format::Xml => xml::element("nmsEvent", event),
+    }
+}
 
 /// What is the same in every `nmsEventList` of a subscription, so that a list is put together from ready pieces.
 #[derive(Debug)]
 pub struct EventListShape {
+    before_event: &'static str,
     before_index: String,
+    before_token: &'static str,
     after_token: String,
 }
 
 impl EventListShape {
     /// The shape of a subscription's lists.
     pub fn new(subscription: &Subscription, urls: &Urls) -> Self {
-        let callback = match &subscription.callback_data {
-            Some(data) => format!(r#""callbackData":{},"#, json!(data)),
-            None => String::new(),
-        };
         let link = json!([{ "rel": "NmsSubscription", "href": urls.subscription(&subscription.of, &subscription.id) }]);
-        EventListShape {
-            before_index: format!(r#"],{callback}"index":"#),
-            after_token: format!(r#"","link":{link}}}}}"#),
+        let data = subscription.callback_data.as_deref();
+        match subscription.format {
+            Format::Json => EventListShape {
+                before_event: r#"{"nmsEventList":{"nmsEvent":["#,
+                before_index: match data {
+                    Some(data) => format!(r#"],"callbackData":{},"index":"#, json!(data)),
+                    None => r#"],"index":"#.to_owned(),
+                },
+                before_token: r#","restartToken":""#,
+                after_token: format!(r#"","link":{link}}}}}"#),
+            },
+            Format::Xml => EventListShape {
+                before_event: r#"<nms:nmsEventList xmlns:nms="urn:oma:xml:rest:netapi:nms:1">"#,
+                before_index: data.map(|data| xml::element("callbackData", &json!(data))).unwrap_or_default()
+                    + "<index>",
+                before_token: "</index><restartToken>",
+                after_token: format!("</restartToken>{}</nms:nmsEventList>", xml::element("link", &link)),
+            },
         }
     }
 
     /// Writes a list of one event.
     pub fn write(&self, out: &mut String, event: &str, index: i64, at: DateTime<Utc>) {
-        out.push_str(r#"{"nmsEventList":{"nmsEvent":["#);
+        out.push_str(self.before_event);
         out.push_str(event);
         out.push_str(&self.before_index);
         out.push_str(&index.to_string());
-        out.push_str(r#","restartToken":""#);
+        out.push_str(self.before_token);
         out.push_str(&token(at));
         out.push_str(&self.after_token);
     }
@@ -286,6 +304,7 @@ impl EventListShape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::json::Media;
 
     #[test]
     fn tokens_are_moments() {
@@ -300,12 +319,8 @@ mod tests {
     #[test]
     fn a_filter_that_cannot_be_used_is_svc0003() {
         let read = |filter: &str| {
-            read_subscription(
-                format!(
-                    r#"{{"nmsSubscription":{{"callbackReference":{{"notifyURL":"http://a/b"}},"filter":{filter}}}}}"#
-                )
-                .as_bytes(),
-            )
+            let body = format!(r#"{{"callbackReference":{{"notifyURL":"http://a/b"}},"filter":{filter}}}"#);
+            read_subscription(Fields::read(Media::Json, body.as_bytes(), "nmsSubscription").unwrap())
         };
         for bad in [
             r#"{"criterion":[{"type":"PresetSearch","name":"UPOneDotO","value":""}]}"#,

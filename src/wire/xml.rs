@@ -236,6 +236,13 @@ pub fn write_fragment(out: &mut String, document: &Value) {
     }
 }
 
+/// Writes a value as an element of this name, or an array as one for each of its values, without namespaces.
+pub fn element(name: &str, value: &Value) -> String {
+    let mut out = String::new();
+    write_elements(&mut out, name, "", value);
+    out
+}
+
 fn write_root(out: &mut String, name: &str, value: &Value) {
     match NAMESPACES.iter().find(|namespace| namespace.roots.contains(&name)) {
         Some(Namespace { prefix, name: uri, .. }) => {

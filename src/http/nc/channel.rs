@@ -1,20 +1,19 @@
 //! One channel (6.2).
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::Value;
 
 use crate::base::Result;
 use crate::channel::rows;
-use crate::http::extract::{PathIds, ReadsJson};
+use crate::http::extract::PathIds;
+use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
 use crate::wire::nc;
 
 /// 6.2.3.
-pub async fn read(State(app): State<App>, ids: PathIds, _: ReadsJson) -> Result<Json<Value>> {
+pub async fn read(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Document> {
     let (channel, _) = rows::get_of(&app.database, &ids.user()?, &ids.channel()?).await?;
-    Ok(Json(nc::channel(&channel, &app.urls)))
+    Ok(Document(nc::channel(&channel, &app.urls)))
 }
 
 /// 6.2.6: its subscriptions end with it, its socket is closed.

@@ -1,28 +1,27 @@
 //! The channels of a user (6.1).
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::Value;
 
 use crate::base::Result;
 use crate::channel::rows::{self, NewChannel};
 use crate::http::created;
-use crate::http::extract::{JsonBody, PathIds, ReadsJson};
+use crate::http::extract::{Body, PathIds};
+use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
 use crate::wire::nc;
 
 /// 6.1.3: the user's live channels.
-pub async fn list(State(app): State<App>, ids: PathIds, _: ReadsJson) -> Result<Json<Value>> {
+pub async fn list(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Document> {
     let user = ids.user()?;
     let channels = rows::list(&app.database, &user).await?;
-    Ok(Json(nc::channel_list(&user, &channels, &app.urls)))
+    Ok(Document(nc::channel_list(&user, &channels, &app.urls)))
 }
 
 /// 6.1.5: a new channel, within the limits of policy.
-pub async fn create(State(app): State<App>, ids: PathIds, _: ReadsJson, JsonBody(body): JsonBody) -> Result<Response> {
+pub async fn create(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Response> {
     let user = ids.user()?;
-    let wish = nc::read_channel(&body)?;
+    let wish = nc::read_channel(body.fields("notificationChannel")?)?;
     let limits = &app.limits;
     let new = NewChannel {
         user,
@@ -33,5 +32,5 @@ pub async fn create(State(app): State<App>, ids: PathIds, _: ReadsJson, JsonBody
         lifetime_seconds: super::lifetime::granted(wish.lifetime_seconds, limits),
     };
     let channel = rows::create(&app.database, new, limits.channels_per_user_max).await?;
-    Ok(created(&app.urls.channel(&channel.user, &channel.id), &nc::channel(&channel, &app.urls)))
+    Ok(created(&app.urls.channel(&channel.user, &channel.id), nc::channel(&channel, &app.urls)))
 }

@@ -1,33 +1,27 @@
 //! A channel's lifetime (6.4).
 
-use axum::Json;
 use axum::extract::State;
-use serde_json::Value;
 
 use crate::base::Result;
 use crate::channel::rows;
 use crate::config::Limits;
-use crate::http::extract::{JsonBody, PathIds, ReadsJson};
+use crate::http::extract::{Body, PathIds};
+use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
 use crate::wire::nc;
 
 /// 6.4.3: the remaining seconds, by the database's clock.
-pub async fn read(State(app): State<App>, ids: PathIds, _: ReadsJson) -> Result<Json<Value>> {
+pub async fn read(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Document> {
     let (_, remaining) = rows::get_of(&app.database, &ids.user()?, &ids.channel()?).await?;
-    Ok(Json(nc::lifetime(remaining)))
+    Ok(Document(nc::lifetime(remaining)))
 }
 
 /// 6.4.4: starts the lifetime again.
-pub async fn refresh(
-    State(app): State<App>,
-    ids: PathIds,
-    _: ReadsJson,
-    JsonBody(body): JsonBody,
-) -> Result<Json<Value>> {
-    let wish = nc::read_lifetime(&body)?;
+pub async fn refresh(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+    let wish = nc::read_lifetime(body.fields("notificationChannelLifetime")?)?;
     let (channel, _) = rows::get_of(&app.database, &ids.user()?, &ids.channel()?).await?;
     let seconds = rows::refresh(&app.database, &channel.id, Some(granted(wish, &app.limits))).await?;
-    Ok(Json(nc::lifetime(seconds)))
+    Ok(Document(nc::lifetime(seconds)))
 }
 
 /// What policy makes of a wish.

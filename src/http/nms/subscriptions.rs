@@ -1,32 +1,31 @@
 //! Subscriptions of a box (rows 17 and 18 of the resource table).
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::Value;
 
 use crate::base::{Error, Result};
 use crate::config::Limits;
 use crate::http::created;
-use crate::http::extract::{JsonBody, PathIds, ReadsJson};
+use crate::http::extract::{Body, PathIds};
+use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
-use crate::subscription::Format;
 use crate::subscription::rows::{self, NewSubscription, Update};
 use crate::wire::nms;
 
 /// The live subscriptions of the box.
-pub async fn list(State(app): State<App>, ids: PathIds, _: ReadsJson) -> Result<Json<Value>> {
+pub async fn list(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Document> {
     let of = ids.store_box()?;
     app.confirmations.flush(&app.database).await?;
     let subscriptions = rows::list(&app.database, &of).await?;
-    Ok(Json(nms::subscription_list(&of, &subscriptions, &app.urls)))
+    Ok(Document(nms::subscription_list(&of, &subscriptions, &app.urls)))
 }
 
 /// A new subscription that delivers to one of our channels.
-pub async fn create(State(app): State<App>, ids: PathIds, _: ReadsJson, JsonBody(body): JsonBody) -> Result<Response> {
+pub async fn create(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Response> {
     let of = ids.store_box()?;
-    let wish = nms::read_subscription(&body)?;
+    let spoken = body.format();
+    let wish = nms::read_subscription(body.fields("nmsSubscription")?)?;
     let channel = app
         .urls
         .channel_of_callback(&wish.notify_url)
@@ -35,7 +34,7 @@ pub async fn create(State(app): State<App>, ids: PathIds, _: ReadsJson, JsonBody
         of,
         channel,
         callback_data: wish.callback_data,
-        format: wish.format.unwrap_or(Format::Json),
+        format: wish.format.unwrap_or(spoken),
         filter: wish.filter,
         client_correlator: wish.client_correlator,
         duration_seconds: granted(wish.duration_seconds, &app.limits),
@@ -47,26 +46,21 @@ pub async fn create(State(app): State<App>, ids: PathIds, _: ReadsJson, JsonBody
     if let Some(token) = wish.restart_token {
         answer.cursor.next_at = token; // exactly the one in the request (spec/nms 4.1)
     }
-    Ok(created(&location, &nms::subscription(&answer, &app.urls)))
+    Ok(created(&location, nms::subscription(&answer, &app.urls)))
 }
 
 /// One subscription: index and restartToken are those of the next list after what the client confirmed.
-pub async fn read(State(app): State<App>, ids: PathIds, _: ReadsJson) -> Result<Json<Value>> {
+pub async fn read(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.subscription()?);
     app.confirmations.flush(&app.database).await?;
     let subscription = rows::get(&app.database, &of, &id).await?;
-    Ok(Json(nms::subscription(&subscription, &app.urls)))
+    Ok(Document(nms::subscription(&subscription, &app.urls)))
 }
 
 /// Prolongs a subscription, or starts it again from a restartToken.
-pub async fn update(
-    State(app): State<App>,
-    ids: PathIds,
-    _: ReadsJson,
-    JsonBody(body): JsonBody,
-) -> Result<Json<Value>> {
+pub async fn update(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.subscription()?);
-    let wish = nms::read_subscription_update(&body)?;
+    let wish = nms::read_subscription_update(body.fields("nmsSubscriptionUpdate")?)?;
     let update = Update {
         duration_seconds: wish.duration_seconds.map(|seconds| granted((seconds > 0).then_some(seconds), &app.limits)),
         restart_token: wish.restart_token,
@@ -76,7 +70,7 @@ pub async fn update(
     if let Some(token) = wish.restart_token {
         answer.cursor.next_at = token; // the one from the request (spec/nms 4.4)
     }
-    Ok(Json(nms::subscription(&answer, &app.urls)))
+    Ok(Document(nms::subscription(&answer, &app.urls)))
 }
 
 /// Ends a subscription.

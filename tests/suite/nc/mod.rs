@@ -2,8 +2,20 @@
 
 mod channel;
 mod channels;
+mod formats;
 mod lifetime;
 mod socket;
+
+use reqwest::Method;
+
+use crate::support::client::Answer;
+use crate::support::server::Server;
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+async fn post_text(server: &Server, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    server.api.send(Method::POST, path, headers, Some(body.to_owned())).await
+}
 
 /// The path of a user's channels; the id is taken as it stands.
 fn channels_of(user: &str) -> String {
