@@ -1,0 +1,45 @@
+//! What strangers send, read by our decoders: whatever it is, it is understood or refused, and nothing panics.
+
+use tocsin::wire::json::{Fields, Media};
+use tocsin::wire::{nc, nms, xml};
+
+/// Every target by its name.
+pub const ALL: [(&str, fn(&[u8])); 5] =
+    [("json", json), ("xml", xml), ("form", form), ("socket", socket), ("token", token)];
+
+/// Everything that reads a body.
+fn read_all(media: Media, body: &[u8]) {
+    let fields = |root: &str| Fields::read(media, body, root);
+    let _ = fields("notificationChannel").and_then(nc::read_channel);
+    let _ = fields("notificationChannelLifetime").and_then(nc::read_lifetime);
+    let _ = fields("nmsSubscription").and_then(nms::read_subscription);
+    let _ = fields("nmsSubscriptionUpdate").and_then(nms::read_subscription_update);
+}
+
+pub fn json(body: &[u8]) {
+    read_all(Media::Json, body);
+}
+
+/// What was understood can be written, and is then understood as the same.
+pub fn xml(body: &[u8]) {
+    read_all(Media::Xml, body);
+    if let Ok((root, value)) = xml::read(body) {
+        let written = xml::write(&serde_json::json!({ root: value }));
+        let (root, value) = xml::read(written.as_bytes()).expect("our own XML is well-formed");
+        assert_eq!(xml::write(&serde_json::json!({ root: value })), written);
+    }
+}
+
+pub fn form(body: &[u8]) {
+    read_all(Media::Form, body);
+}
+
+/// A message on a WebSocket.
+pub fn socket(message: &[u8]) {
+    let _ = nc::read_from_client(&String::from_utf8_lossy(message));
+}
+
+/// A restartToken.
+pub fn token(text: &[u8]) {
+    let _ = nms::parse_token(&String::from_utf8_lossy(text));
+}
