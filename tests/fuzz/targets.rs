@@ -3,8 +3,11 @@
 use tocsin::wire::json::{Fields, Media};
 use tocsin::wire::{nc, nms, xml};
 
+/// Takes any input.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub const ALL: [(&str, fn(&[u8])); 5] =
+pub const ALL: [(&str, Target); 5] =
     [("json", json), ("xml", xml), ("form", form), ("socket", socket), ("token", token)];
 
 /// Everything that reads a body.
