@@ -94,6 +94,8 @@ pub struct Limits {
     pub notifications_default: u32,
     /// Largest maxNotifications granted.
     pub notifications_max: u32,
+    /// Longest time a pending notification may wait for others before a poll is answered.
+    pub poll_wait_seconds_max: u32,
     /// Duration of a subscription whose client asked for none.
     pub subscription_seconds_default: u32,
     /// Longest duration granted.
@@ -121,6 +123,7 @@ impl Default for Limits {
             channel_lifetime_seconds_max: 7 * 86400,
             notifications_default: 100,
             notifications_max: 1000,
+            poll_wait_seconds_max: 300,
             subscription_seconds_default: 86400,
             subscription_seconds_max: 30 * 86400,
             subscriptions_per_channel_max: 1000,

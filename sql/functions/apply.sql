@@ -81,8 +81,8 @@ returns void language plpgsql as $$
 begin
     case kind
     when 'channel.created' then
-        insert into tocsin.channels (id, user_id, channel_type, max_notifications, client_correlator, application_tag, created_at)
-        values (data ->> 'id', data ->> 'user', data ->> 'type', (data ->> 'maxNotifications')::integer,
+        insert into tocsin.channels (id, user_id, settings, format, client_correlator, application_tag, created_at)
+        values (data ->> 'id', data ->> 'user', data -> 'settings', data ->> 'format',
                 data ->> 'clientCorrelator', data ->> 'applicationTag', edited_at);
     when 'channel.opened' then
         null; -- tells the nodes which socket is the newest

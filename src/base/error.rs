@@ -33,6 +33,18 @@ pub enum Error {
     UnsupportedChannelType {
         /// The type asked for.
         asked: String,
+        /// The types offered, comma-separated.
+        supported: String,
+    },
+    /// A different resource of the user has this clientCorrelator (SVC0005).
+    #[error("the clientCorrelator {correlator} is in use")]
+    Duplicate {
+        /// The value.
+        correlator: String,
+        /// The kind of resource, as in the `rel` of a link.
+        rel: &'static str,
+        /// Its URL.
+        href: String,
     },
     /// A feature of the specification that this server does not offer (POL2006).
     #[error("requested feature {feature} is not available")]

@@ -9,10 +9,12 @@ pub mod rows;
 pub mod secret;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
+use crate::base::Format;
 use crate::base::ids::{ChannelId, UserId};
 
-/// The channel types of the specification (5.2.3.1). Names are compared without case.
+/// The channel types of the specification (5.2.3.1), and webhooks. Names are compared without case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelType {
     /// The client polls.
@@ -23,15 +25,18 @@ pub enum ChannelType {
     WebSockets,
     /// Delivery by the push service of the device's platform.
     NativeChannel,
+    /// We post to a URL of the client: an extension.
+    Webhooks,
 }
 
 impl ChannelType {
     /// Every type, as the specification spells it.
-    pub const ALL: [(ChannelType, &'static str); 4] = [
+    pub const ALL: [(ChannelType, &'static str); 5] = [
         (ChannelType::LongPolling, "LongPolling"),
         (ChannelType::OMAPush, "OMAPush"),
         (ChannelType::WebSockets, "WebSockets"),
         (ChannelType::NativeChannel, "NativeChannel"),
+        (ChannelType::Webhooks, "webhooks"),
     ];
     /// What this server offers.
     pub const SUPPORTED: [ChannelType; 1] = [ChannelType::WebSockets];
@@ -47,6 +52,86 @@ impl ChannelType {
     }
 }
 
+/// Push services of device platforms (5.2.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum NativeSubType {
+    /// Google's, today's FCM.
+    Gcm,
+    /// Apple's.
+    Apns,
+    /// Microsoft's.
+    Wns,
+}
+
+/// How notifications that are too many or too large for a push are fetched (5.2.2.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LargeDataPolling {
+    /// Most lists in one answer; `None` until policy has said.
+    pub max_polling_notifications: Option<u32>,
+}
+
+/// A channel's type and what is particular to it (5.2.2.5 to 5.2.2.13).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all_fields = "camelCase")]
+pub enum Transport {
+    /// 5.2.2.6.
+    LongPolling {
+        /// Longest time a pending notification may wait for others, in seconds.
+        max_wait_time: u32,
+    },
+    /// 5.2.2.7.
+    OMAPush {
+        /// The application on the handset.
+        app_id: Option<String>,
+        /// `None`: not asked for.
+        large_data_polling: Option<LargeDataPolling>,
+    },
+    /// 5.2.2.10.
+    WebSockets,
+    /// 5.2.2.13.
+    NativeChannel {
+        /// Whose push service.
+        channel_sub_type: NativeSubType,
+        /// The device's address there.
+        registration_token: String,
+        /// Of the push service's protocol.
+        channel_sub_type_version: String,
+        /// `None`: not asked for.
+        large_data_polling: Option<LargeDataPolling>,
+    },
+    /// An extension.
+    Webhooks {
+        /// Where to post.
+        webhook_url: String,
+    },
+}
+
+impl Transport {
+    /// Its type.
+    pub fn channel_type(&self) -> ChannelType {
+        match self {
+            Transport::LongPolling { .. } => ChannelType::LongPolling,
+            Transport::OMAPush { .. } => ChannelType::OMAPush,
+            Transport::WebSockets => ChannelType::WebSockets,
+            Transport::NativeChannel { .. } => ChannelType::NativeChannel,
+            Transport::Webhooks { .. } => ChannelType::Webhooks,
+        }
+    }
+}
+
+/// How a channel delivers, as granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// Most lists in one notificationList.
+    pub max_notifications: u32,
+    /// The way there.
+    #[serde(flatten)]
+    pub transport: Transport,
+}
+
 /// A channel as it is stored.
 #[derive(Debug, Clone)]
 pub struct Channel {
@@ -55,9 +140,9 @@ pub struct Channel {
     /// Whose it is.
     pub user: UserId,
     /// How it delivers.
-    pub channel_type: ChannelType,
-    /// Most lists in one notificationList.
-    pub max_notifications: u32,
+    pub settings: Settings,
+    /// What its client writes and reads.
+    pub format: Format,
     /// Echoed to the client.
     pub client_correlator: Option<String>,
     /// Echoed to the client.

@@ -1,11 +1,12 @@
 //! The SQL of channels.
 
 use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 
 use super::secret::UrlKey;
-use super::{Channel, ChannelType};
+use super::{Channel, Settings};
 use crate::base::ids::{ChannelId, UserId};
-use crate::base::{Error, Result};
+use crate::base::{Error, Format, Result};
 use crate::postgres::Database;
 
 /// The database's key for channelURLs and callbackURLs.
@@ -20,10 +21,10 @@ pub struct NewChannel {
     /// Whose.
     pub user: UserId,
     /// How it delivers.
-    pub channel_type: ChannelType,
-    /// Most lists in one notificationList.
-    pub max_notifications: u32,
-    /// Echoed.
+    pub settings: Settings,
+    /// What its client writes and reads.
+    pub format: Format,
+    /// Echoed; a second create with the same one is taken for a repetition of the first.
     pub client_correlator: Option<String>,
     /// Echoed.
     pub application_tag: Option<String>,
@@ -31,37 +32,49 @@ pub struct NewChannel {
     pub lifetime_seconds: u32,
 }
 
-/// Creates a channel. [`Error::Policy`] when the user has `channels_max` already.
-pub async fn create(database: &Database, new: NewChannel, channels_max: u32) -> Result<Channel> {
-    let id = ChannelId::random();
+/// What came of a request to create.
+#[derive(Debug)]
+pub enum Creation {
+    /// The channel: a new one, or the one that the same request made before.
+    Channel(Channel),
+    /// A different channel of the user has the clientCorrelator.
+    Duplicate(ChannelId),
+}
+
+/// Creates a channel, once for each clientCorrelator. [`Error::Policy`] when the user has `channels_max` already.
+pub async fn create(database: &Database, new: NewChannel, channels_max: u32) -> Result<Creation> {
     let client = database.get().await?;
     let statement = client.prepare_cached(include_str!("../../sql/queries/channel_create.sql")).await?;
     let row = client
-        .query_opt(
+        .query_one(
             &statement,
             &[
-                &id.as_str(),
+                &ChannelId::random().as_str(),
                 &new.user.as_str(),
-                &new.channel_type.name(),
-                &i64::from(new.max_notifications),
+                &Json(&new.settings),
+                &new.format.name(),
                 &new.client_correlator,
                 &new.application_tag,
                 &i64::from(new.lifetime_seconds),
                 &i64::from(channels_max),
             ],
         )
-        .await?
-        .ok_or_else(|| Error::Policy { rule: format!("a user may have {channels_max} channels") })?;
-    Ok(Channel {
-        id,
-        user: new.user,
-        channel_type: new.channel_type,
-        max_notifications: new.max_notifications,
-        client_correlator: new.client_correlator,
-        application_tag: new.application_tag,
-        lifetime_seconds: new.lifetime_seconds,
-        expires_at: row.get(0),
-    })
+        .await?;
+    let id = || ChannelId::from_text(row.get("channel_id"));
+    match row.get("outcome") {
+        "created" | "there" => Ok(Creation::Channel(Channel {
+            id: id(),
+            user: new.user,
+            settings: new.settings,
+            format: new.format,
+            client_correlator: new.client_correlator,
+            application_tag: new.application_tag,
+            lifetime_seconds: new.lifetime_seconds,
+            expires_at: row.get("expires_at"),
+        })),
+        "other" => Ok(Creation::Duplicate(id())),
+        _ => Err(Error::Policy { rule: format!("a user may have {channels_max} channels") }),
+    }
 }
 
 /// The live channels of a user, oldest first.
@@ -114,13 +127,13 @@ async fn select(database: &Database, user: Option<&UserId>, id: Option<&ChannelI
 }
 
 fn channel(row: &Row) -> Result<Channel> {
-    let channel_type: &str = row.get("channel_type");
+    let Json(settings) = row.try_get("settings").map_err(Error::internal)?;
+    let format: &str = row.get("format");
     Ok(Channel {
         id: ChannelId::from_text(row.get("id")),
         user: UserId::parse(row.get("user_id"))?,
-        channel_type: ChannelType::parse(channel_type)
-            .ok_or_else(|| Error::internal(anyhow::anyhow!("channel type {channel_type} in the database")))?,
-        max_notifications: row.get::<_, i32>("max_notifications").unsigned_abs(),
+        settings,
+        format: if format == Format::Xml.name() { Format::Xml } else { Format::Json },
         client_correlator: row.get("client_correlator"),
         application_tag: row.get("application_tag"),
         lifetime_seconds: row.get::<_, i32>("lifetime_seconds").unsigned_abs(),

@@ -11,10 +11,14 @@ use crate::base::ids::ChannelId;
 /// What a token is good for. A token for one use is none for another.
 #[derive(Debug, Clone, Copy)]
 pub enum Use {
-    /// The client fetches notifications: channelURL.
+    /// The client opens a WebSocket: channelURL.
     Channel,
+    /// The client polls: channelURL.
+    Poll,
     /// An enabler posts notifications: callbackURL.
     Callback,
+    /// Webhooks are signed: no URL.
+    Webhook,
 }
 
 /// The key the tokens are made with.
@@ -45,12 +49,19 @@ impl UrlKey {
         Some(channel)
     }
 
+    /// What webhooks of a channel are signed with: 256 bits.
+    pub fn secret(&self, channel: &ChannelId) -> [u8; 32] {
+        self.mac(Use::Webhook, channel).finalize().into_bytes().into()
+    }
+
     fn mac(&self, purpose: Use, channel: &ChannelId) -> Hmac<Sha256> {
         #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any key will do");
         mac.update(match purpose {
-            Use::Channel => b"channelURL\0",
+            Use::Channel => b"channelURL\0".as_slice(),
+            Use::Poll => b"poll\0",
             Use::Callback => b"callbackURL\0",
+            Use::Webhook => b"webhook\0",
         });
         mac.update(channel.as_str().as_bytes());
         mac

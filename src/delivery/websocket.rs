@@ -137,7 +137,7 @@ impl Delivery {
         let connection = self.hub.connect(channel.id.clone(), name, self.limits.queue_events_max);
         let (sink, mut stream) = socket.split();
         let mut session = Session {
-            positions: Positions::new(self.urls.clone(), channel.max_notifications),
+            positions: Positions::new(self.urls.clone(), channel.settings.max_notifications),
             connection: connection.clone(),
             sink,
             unpinged: false,

@@ -2,12 +2,11 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::{error, warn};
 
 use super::represent::Document;
 use crate::base::Error;
-use crate::channel::ChannelType;
 
 /// Seconds after which a busy server may be asked again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -43,13 +42,19 @@ pub fn response(error: &Error) -> Response {
             "No valid addresses provided in message part %1",
             vec!["Request-URI".to_owned()],
         ),
-        Error::UnsupportedChannelType { asked } => (
+        Error::UnsupportedChannelType { asked, supported } => (
             Is::FORBIDDEN,
             "policyException",
             "POL1023",
             "Notification channel type %1 not supported. Supported types: %2.",
-            vec![asked.clone(), ChannelType::SUPPORTED.map(ChannelType::name).join(", ")],
+            vec![asked.clone(), supported.clone()],
         ),
+        Error::Duplicate { correlator, rel, href } => {
+            let text = "Correlator %1 specified in message part %2 is a duplicate";
+            let variables = [correlator.clone(), "clientCorrelator".to_owned()];
+            let link = json!([{ "rel": rel, "href": href }]);
+            return of_status(Is::CONFLICT, "serviceException", "SVC0005", text, &variables, Some(link));
+        }
         Error::Unavailable { feature } => (
             Is::FORBIDDEN,
             "policyException",
@@ -75,7 +80,7 @@ pub fn response(error: &Error) -> Response {
             (Is::INTERNAL_SERVER_ERROR, "serviceException", "SVC0001", text, vec!["internal".to_owned()])
         }
     };
-    let mut response = of_status(status, exception, id, text, &variables);
+    let mut response = of_status(status, exception, id, text, &variables, None);
     if status == Is::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     }
@@ -84,10 +89,29 @@ pub fn response(error: &Error) -> Response {
 
 /// Faults of HTTP rather than of the API: 406, 413, 415.
 pub fn of_http(status: StatusCode, part: &str) -> Response {
-    of_status(status, "serviceException", "SVC0002", "Invalid input value for message part %1", &[part.to_owned()])
+    of_status(
+        status,
+        "serviceException",
+        "SVC0002",
+        "Invalid input value for message part %1",
+        &[part.to_owned()],
+        None,
+    )
 }
 
-fn of_status(status: StatusCode, exception: &str, id: &str, text: &str, variables: &[String]) -> Response {
-    let body = json!({ "requestError": { exception: { "messageId": id, "text": text, "variables": variables } } });
+fn of_status(
+    status: StatusCode,
+    exception: &str,
+    id: &str,
+    text: &str,
+    variables: &[String],
+    link: Option<Value>,
+) -> Response {
+    let mut error = json!({});
+    if let Some(link) = link {
+        error["link"] = link;
+    }
+    error[exception] = json!({ "messageId": id, "text": text, "variables": variables });
+    let body = json!({ "requestError": error });
     (status, Document(body)).into_response()
 }

@@ -13,6 +13,7 @@ mod embedded {
 const REPLACEABLE: &[(&str, &str)] = &[
     ("views/messages.sql", include_str!("../../sql/views/messages.sql")),
     ("functions/apply.sql", include_str!("../../sql/functions/apply.sql")),
+    ("functions/channels.sql", include_str!("../../sql/functions/channels.sql")),
     ("functions/cluster.sql", include_str!("../../sql/functions/cluster.sql")),
     ("functions/completed.sql", include_str!("../../sql/functions/completed.sql")),
     ("functions/guard.sql", include_str!("../../sql/functions/guard.sql")),

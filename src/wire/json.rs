@@ -109,6 +109,16 @@ impl Fields {
         self.text_not_empty(name)?.ok_or_else(|| Error::invalid(name))
     }
 
+    /// A boolean, as `true`, `"true"` or `1`.
+    pub fn boolean(&mut self, name: &str) -> Result<Option<bool>> {
+        match self.text_not_empty(name)?.as_deref().map(str::trim) {
+            None => Ok(None),
+            Some("true" | "1") => Ok(Some(true)),
+            Some("false" | "0") => Ok(Some(false)),
+            Some(_) => Err(Error::InvalidChoice { part: name.to_owned(), valid: "true, false".to_owned() }),
+        }
+    }
+
     /// A non-negative integer; one beyond 32 bits is as good as the largest.
     pub fn uint(&mut self, name: &str) -> Result<Option<u32>> {
         let Some(text) = self.text_not_empty(name)? else { return Ok(None) };

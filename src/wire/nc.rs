@@ -7,7 +7,7 @@ use super::urls::Urls;
 use super::xml;
 use crate::base::ids::UserId;
 use crate::base::{Error, Format, Result};
-use crate::channel::{Channel, ChannelType};
+use crate::channel::{Channel, ChannelType, LargeDataPolling, NativeSubType, Transport};
 
 /// The registered sub-protocol of the socket (Appendix I).
 pub const SUBPROTOCOL: &str = "notificationchannel-netapi-rest.openmobilealliance.org";
@@ -15,8 +15,8 @@ pub const SUBPROTOCOL: &str = "notificationchannel-netapi-rest.openmobileallianc
 /// A request to create a channel (5.2.2.2), as far as it concerns us.
 #[derive(Debug)]
 pub struct NewChannel {
-    /// The type, known and offered.
-    pub channel_type: ChannelType,
+    /// Its type, known and offered, and the client's wishes for it.
+    pub transport: Transport,
     /// Echoed; `""` means absent.
     pub client_correlator: Option<String>,
     /// Echoed; `""` means absent.
@@ -27,15 +27,17 @@ pub struct NewChannel {
     pub max_notifications: Option<u32>,
 }
 
-/// Reads a `notificationChannel`.
-pub fn read_channel(mut fields: Fields) -> Result<NewChannel> {
+/// Reads a `notificationChannel`; `supported`: the types this server offers.
+pub fn read_channel(mut fields: Fields, supported: &[ChannelType]) -> Result<NewChannel> {
     let name = fields.required("channelType")?;
-    let channel_type = ChannelType::parse(&name).ok_or_else(|| Error::InvalidChoice {
-        part: "channelType".to_owned(),
-        valid: ChannelType::ALL.map(|(_, spelling)| spelling).join(", "),
-    })?;
-    if !ChannelType::SUPPORTED.contains(&channel_type) {
-        return Err(Error::UnsupportedChannelType { asked: channel_type.name().to_owned() });
+    let channel_type = ChannelType::parse(name.trim())
+        .ok_or_else(|| choice("channelType", &ChannelType::ALL.map(|(_, spelling)| spelling).join(", ")))?;
+    if !supported.contains(&channel_type) {
+        let supported: Vec<_> = supported.iter().map(|supported| supported.name()).collect();
+        return Err(Error::UnsupportedChannelType {
+            asked: channel_type.name().to_owned(),
+            supported: supported.join(", "),
+        });
     }
     let mut data = fields.fields("channelData")?.unwrap_or_default();
     let max_notifications = data.uint("maxNotifications")?;
@@ -43,12 +45,81 @@ pub fn read_channel(mut fields: Fields) -> Result<NewChannel> {
         return Err(Error::invalid("maxNotifications"));
     }
     Ok(NewChannel {
-        channel_type,
+        transport: read_transport(channel_type, &mut data)?,
         client_correlator: fields.text_not_empty("clientCorrelator")?,
         application_tag: fields.text_not_empty("applicationTag")?,
         lifetime_seconds: fields.uint("channelLifetime")?.filter(|seconds| *seconds > 0),
         max_notifications,
     })
+}
+
+fn read_transport(channel_type: ChannelType, data: &mut Fields) -> Result<Transport> {
+    Ok(match channel_type {
+        ChannelType::LongPolling => Transport::LongPolling { max_wait_time: data.uint("maxWaitTime")?.unwrap_or(0) },
+        ChannelType::WebSockets => Transport::WebSockets,
+        ChannelType::OMAPush => Transport::OMAPush {
+            app_id: data.text_not_empty("appId")?,
+            large_data_polling: read_large_data_polling(data)?,
+        },
+        ChannelType::NativeChannel => {
+            let channel_sub_type = read_sub_type(data)?;
+            Transport::NativeChannel {
+                channel_sub_type,
+                registration_token: data.required("registrationToken")?.trim().to_owned(),
+                channel_sub_type_version: read_version(channel_sub_type, data)?,
+                large_data_polling: read_large_data_polling(data)?,
+            }
+        }
+        ChannelType::Webhooks => Transport::Webhooks { webhook_url: read_webhook_url(data)? },
+    })
+}
+
+/// `FCM` is what phones call today's GCM.
+fn read_sub_type(data: &mut Fields) -> Result<NativeSubType> {
+    match data.required("channelSubType")?.trim().to_ascii_uppercase().as_str() {
+        "GCM" | "FCM" => Ok(NativeSubType::Gcm),
+        "APNS" => Ok(NativeSubType::Apns),
+        "WNS" => Ok(NativeSubType::Wns),
+        _ => Err(choice("channelSubType", "GCM, APNS, WNS")),
+    }
+}
+
+/// Without a wish the first of the versions that are spoken.
+fn read_version(of: NativeSubType, data: &mut Fields) -> Result<String> {
+    let spoken: &[&str] = match of {
+        NativeSubType::Gcm => &["v1", "1"],
+        NativeSubType::Apns => &["3"],
+        NativeSubType::Wns => &["1"],
+    };
+    match data.text_not_empty("channelSubTypeVersion")? {
+        None => Ok(spoken.first().copied().unwrap_or_default().to_owned()),
+        Some(version) if spoken.contains(&version.as_str()) => Ok(version),
+        Some(_) => Err(choice("channelSubTypeVersion", &spoken.join(", "))),
+    }
+}
+
+fn read_large_data_polling(data: &mut Fields) -> Result<Option<LargeDataPolling>> {
+    let Some(mut large) = data.fields("largeDataPolling")? else { return Ok(None) };
+    if large.boolean("pollingEnabled")? != Some(true) {
+        return Ok(None);
+    }
+    match large.uint("maxPollingNotifications")? {
+        Some(0) => Err(Error::invalid("maxPollingNotifications")),
+        max_polling_notifications => Ok(Some(LargeDataPolling { max_polling_notifications })),
+    }
+}
+
+fn read_webhook_url(data: &mut Fields) -> Result<String> {
+    const PART: &str = "x-webhookURL";
+    let text = data.required(PART)?;
+    match url::Url::parse(text.trim()) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url.into()),
+        _ => Err(Error::invalid(PART)),
+    }
+}
+
+fn choice(part: &str, valid: &str) -> Error {
+    Error::InvalidChoice { part: part.to_owned(), valid: valid.to_owned() }
 }
 
 /// Writes a `notificationChannel`.
@@ -64,13 +135,52 @@ fn channel_fields(channel: &Channel, urls: &Urls) -> Value {
     if let Some(tag) = &channel.application_tag {
         fields["applicationTag"] = json!(tag);
     }
-    fields["channelType"] = json!(channel.channel_type.name());
-    fields["channelData"] =
-        json!({ "channelURL": urls.socket(&channel.id), "maxNotifications": channel.max_notifications });
+    fields["channelType"] = json!(channel.settings.transport.channel_type().name());
+    fields["channelData"] = channel_data(channel, urls);
     fields["channelLifetime"] = json!(channel.lifetime_seconds);
     fields["callbackURL"] = json!(urls.callback(&channel.id));
     fields["resourceURL"] = json!(urls.channel(&channel.user, &channel.id));
     fields
+}
+
+fn channel_data(channel: &Channel, urls: &Urls) -> Value {
+    let most = channel.settings.max_notifications;
+    match &channel.settings.transport {
+        Transport::LongPolling { max_wait_time } => {
+            json!({ "channelURL": urls.poll(&channel.id), "maxNotifications": most, "maxWaitTime": max_wait_time })
+        }
+        Transport::WebSockets => json!({ "channelURL": urls.socket(&channel.id), "maxNotifications": most }),
+        Transport::OMAPush { app_id, large_data_polling } => {
+            let mut data = json!({});
+            if let Some(app_id) = app_id {
+                data["appId"] = json!(app_id);
+            }
+            data["maxNotifications"] = json!(most);
+            add_large_data_polling(&mut data, large_data_polling.as_ref());
+            data
+        }
+        Transport::NativeChannel {
+            channel_sub_type,
+            registration_token,
+            channel_sub_type_version,
+            large_data_polling,
+        } => {
+            let mut data = json!({
+                "channelSubType": channel_sub_type, "registrationToken": registration_token,
+                "channelSubTypeVersion": channel_sub_type_version, "maxNotifications": most });
+            add_large_data_polling(&mut data, large_data_polling.as_ref());
+            data
+        }
+        Transport::Webhooks { webhook_url } => json!({
+            "x-webhookURL": webhook_url, "x-webhookSecret": urls.webhook_secret(&channel.id), "maxNotifications": most }),
+    }
+}
+
+fn add_large_data_polling(data: &mut Value, large: Option<&LargeDataPolling>) {
+    if let Some(large) = large {
+        data["largeDataPolling"] =
+            json!({ "pollingEnabled": true, "maxPollingNotifications": large.max_polling_notifications });
+    }
 }
 
 /// Writes a `notificationChannelList` (5.2.2.1).
@@ -161,8 +271,10 @@ mod tests {
     use super::*;
     use crate::wire::json::Media;
 
+    const OFFERED: [ChannelType; 1] = [ChannelType::WebSockets];
+
     fn read(body: &str) -> Result<NewChannel> {
-        read_channel(Fields::read(Media::Json, body.as_bytes(), "notificationChannel").unwrap())
+        read_channel(Fields::read(Media::Json, body.as_bytes(), "notificationChannel").unwrap(), &OFFERED)
     }
 
     #[test]
@@ -173,7 +285,7 @@ mod tests {
                     "channelData":{{"maxNotifications":"5"}},"x-connCheckRole":"client"}}}}"#
             );
             let read = read(&body).unwrap();
-            assert_eq!(read.channel_type, ChannelType::WebSockets);
+            assert_eq!(read.transport, Transport::WebSockets);
             assert_eq!(
                 (read.client_correlator, read.lifetime_seconds, read.max_notifications),
                 (None, Some(7200), Some(5))
@@ -185,7 +297,7 @@ mod tests {
     fn types_not_known_and_types_not_offered_are_told_apart() {
         let read = |name: &str| read(&format!(r#"{{"notificationChannel":{{"channelType":"{name}"}}}}"#));
         assert!(matches!(read("Pigeon"), Err(Error::InvalidChoice { .. })));
-        assert!(matches!(read("OMAPush"), Err(Error::UnsupportedChannelType { asked }) if asked == "OMAPush"));
+        assert!(matches!(read("OMAPush"), Err(Error::UnsupportedChannelType { asked, .. }) if asked == "OMAPush"));
         assert!(matches!(read(""), Err(Error::Invalid { part }) if part == "channelType"));
     }
 

@@ -1,5 +1,7 @@
 //! The URLs we emit, all absolute, and the one kind we recognise.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::base::ids::{BoxName, ChannelId, SubscriptionId, UserId};
@@ -43,6 +45,16 @@ impl Urls {
     pub fn socket(&self, id: &ChannelId) -> String {
         let root = self.root.strip_prefix("http").unwrap_or(&self.root);
         format!("ws{root}/ws/{}", self.key.token(Use::Channel, id))
+    }
+
+    /// Where the client polls.
+    pub fn poll(&self, id: &ChannelId) -> String {
+        format!("{}/poll/{}", self.root, self.key.token(Use::Poll, id))
+    }
+
+    /// What webhooks of a channel are signed with, as Standard Webhooks write it.
+    pub fn webhook_secret(&self, id: &ChannelId) -> String {
+        format!("whsec_{}", STANDARD.encode(self.key.secret(id)))
     }
 
     /// Where enablers post notifications for the channel.

@@ -1,5 +1,6 @@
 //! What strangers send, read by our decoders: whatever it is, it is understood or refused, and nothing panics.
 
+use tocsin::channel::ChannelType;
 use tocsin::wire::json::{Fields, Media};
 use tocsin::wire::{nc, nms, xml};
 
@@ -13,7 +14,8 @@ pub const ALL: [(&str, Target); 5] =
 /// Everything that reads a body.
 fn read_all(media: Media, body: &[u8]) {
     let fields = |root: &str| Fields::read(media, body, root);
-    let _ = fields("notificationChannel").and_then(nc::read_channel);
+    let types = ChannelType::ALL.map(|(channel_type, _)| channel_type);
+    let _ = fields("notificationChannel").and_then(|fields| nc::read_channel(fields, &types));
     let _ = fields("notificationChannelLifetime").and_then(nc::read_lifetime);
     let _ = fields("nmsSubscription").and_then(nms::read_subscription);
     let _ = fields("nmsSubscriptionUpdate").and_then(nms::read_subscription_update);

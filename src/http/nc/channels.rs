@@ -3,12 +3,15 @@
 use axum::extract::State;
 use axum::response::Response;
 
-use crate::base::Result;
-use crate::channel::rows::{self, NewChannel};
+use crate::base::{Error, Result};
+use crate::channel::rows::{self, Creation, NewChannel};
+use crate::channel::{ChannelType, LargeDataPolling, Settings, Transport};
+use crate::config::Limits;
 use crate::http::created;
-use crate::http::extract::{Body, PathIds};
+use crate::http::extract::{BodyOrForm, PathIds};
 use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
+use crate::wire::json::Media;
 use crate::wire::nc;
 
 /// 6.1.3: the user's live channels.
@@ -18,19 +21,71 @@ pub async fn list(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Docu
     Ok(Document(nc::channel_list(&user, &channels, &app.urls)))
 }
 
-/// 6.1.5: a new channel, within the limits of policy.
-pub async fn create(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Response> {
+/// 6.1.5: a new channel, within the limits of policy; or the one that the same request made before.
+pub async fn create(
+    State(app): State<App>,
+    ids: PathIds,
+    Reads(reads): Reads,
+    BodyOrForm(body): BodyOrForm,
+) -> Result<Response> {
     let user = ids.user()?;
-    let wish = nc::read_channel(body.fields("notificationChannel")?)?;
+    let wish = nc::read_channel(body.fields("notificationChannel")?, &ChannelType::SUPPORTED)?;
+    if body.media == Media::Form && wish.transport == Transport::WebSockets {
+        return Err(Error::invalid("channelType")); // Appendix C has forms for the other types only
+    }
     let limits = &app.limits;
     let new = NewChannel {
-        user,
-        channel_type: wish.channel_type,
-        max_notifications: wish.max_notifications.unwrap_or(limits.notifications_default).min(limits.notifications_max),
-        client_correlator: wish.client_correlator,
+        user: user.clone(),
+        settings: Settings {
+            max_notifications: granted_notifications(wish.max_notifications, limits),
+            transport: granted(wish.transport, limits),
+        },
+        format: if body.media == Media::Form { reads } else { body.format() },
+        client_correlator: wish.client_correlator.clone(),
         application_tag: wish.application_tag,
         lifetime_seconds: super::lifetime::granted(wish.lifetime_seconds, limits),
     };
-    let channel = rows::create(&app.database, new, limits.channels_per_user_max).await?;
-    Ok(created(&app.urls.channel(&channel.user, &channel.id), nc::channel(&channel, &app.urls)))
+    match rows::create(&app.database, new, limits.channels_per_user_max).await? {
+        Creation::Channel(channel) => {
+            Ok(created(&app.urls.channel(&channel.user, &channel.id), nc::channel(&channel, &app.urls)))
+        }
+        Creation::Duplicate(id) => Err(Error::Duplicate {
+            correlator: wish.client_correlator.unwrap_or_default(),
+            rel: "NotificationChannel",
+            href: app.urls.channel(&user, &id),
+        }),
+    }
+}
+
+/// What policy makes of a client's wishes.
+fn granted(wish: Transport, limits: &Limits) -> Transport {
+    let large = |wish: Option<LargeDataPolling>| {
+        wish.map(|LargeDataPolling { max_polling_notifications: most }| LargeDataPolling {
+            max_polling_notifications: Some(granted_notifications(most, limits)),
+        })
+    };
+    match wish {
+        Transport::LongPolling { max_wait_time } => {
+            Transport::LongPolling { max_wait_time: max_wait_time.min(limits.poll_wait_seconds_max) }
+        }
+        Transport::OMAPush { app_id, large_data_polling } => {
+            Transport::OMAPush { app_id, large_data_polling: large(large_data_polling) }
+        }
+        Transport::NativeChannel {
+            channel_sub_type,
+            registration_token,
+            channel_sub_type_version,
+            large_data_polling,
+        } => Transport::NativeChannel {
+            channel_sub_type,
+            registration_token,
+            channel_sub_type_version,
+            large_data_polling: large(large_data_polling),
+        },
+        other => other,
+    }
+}
+
+fn granted_notifications(wish: Option<u32>, limits: &Limits) -> u32 {
+    wish.unwrap_or(limits.notifications_default).min(limits.notifications_max)
 }

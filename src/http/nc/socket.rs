@@ -6,7 +6,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::{IntoResponse, Response};
 
 use crate::base::{Error, Result};
-use crate::channel::{ChannelType, rows};
+use crate::channel::{Transport, rows};
 use crate::http::extract::PathIds;
 use crate::http::state::App;
 use crate::wire::nc::SUBPROTOCOL;
@@ -27,7 +27,7 @@ pub async fn open(
     const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
     let id = app.urls.channel_of_socket(ids.token()?).ok_or(NO_CHANNEL)?;
     let channel = rows::get(&app.database, &id).await?;
-    if channel.channel_type != ChannelType::WebSockets {
+    if channel.settings.transport != Transport::WebSockets {
         return Err(NO_CHANNEL);
     }
     let upgrade = match upgrade {

@@ -150,7 +150,7 @@ async fn types_not_offered_and_types_not_known_are_told_apart() {
         let refused = create(json!({ "channelType": kind })).await;
         assert_eq!(refused, (403, "POL1023".to_owned(), format!("{kind}; WebSockets")));
     }
-    let valid = "channelType; LongPolling, OMAPush, WebSockets, NativeChannel";
+    let valid = "channelType; LongPolling, OMAPush, WebSockets, NativeChannel, webhooks";
     assert_eq!(create(json!({ "channelType": "Pigeon" })).await, (400, "SVC0003".to_owned(), valid.to_owned()));
     for missing in [json!({}), json!({ "channelType": "" }), json!({ "channelType": null })] {
         assert_eq!(create(missing).await, (400, "SVC0002".to_owned(), "channelType".to_owned()));
@@ -238,4 +238,59 @@ async fn a_user_may_have_so_many_channels() {
     assert_eq!(server.api.delete(text(&first, "resourceURL")).await.status, StatusCode::NO_CONTENT);
     server.api.channel("alice").await;
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_repeated_create_gets_the_channel_that_is_there() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let wish = json!({ "clientCorrelator": "c", "channelType": "WebSockets", "channelLifetime": 100 });
+    let first = server.api.channel_with("alice", wish.clone()).await;
+    let mut longer = wish.clone();
+    longer["channelLifetime"] = json!(500);
+    let again = server.api.channel_with("alice", longer).await;
+    assert_eq!(again["resourceURL"], first["resourceURL"]);
+    assert_eq!(again["channelLifetime"], 500, "it is granted its lifetime anew");
+    let other_user = server.api.channel_with("bob", wish.clone()).await;
+    assert_ne!(other_user["resourceURL"], first["resourceURL"], "a clientCorrelator is its user's");
+
+    for (field, value) in [("applicationTag", json!("t")), ("channelData", json!({ "maxNotifications": 3 }))] {
+        let mut different = wish.clone();
+        different[field] = value;
+        let answer = server.api.post(&channels_of("alice"), json!({ "notificationChannel": different })).await;
+        assert_eq!(answer.status, StatusCode::CONFLICT, "{field}");
+        assert_eq!(answer.fault(), ("SVC0005".to_owned(), vec!["c".to_owned(), "clientCorrelator".to_owned()]));
+        let link = &answer.json()["requestError"]["link"][0];
+        assert_eq!((&link["rel"], &link["href"]), (&json!("NotificationChannel"), &first["resourceURL"]));
+    }
+
+    let deleted = server.api.delete(first["resourceURL"].as_str().unwrap()).await;
+    assert_eq!(deleted.status, StatusCode::NO_CONTENT);
+    let new = server.api.channel_with("alice", wish).await;
+    assert_ne!(new["resourceURL"], first["resourceURL"], "it is free again");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn creates_that_race_on_two_nodes_make_one_channel() {
+    let database = Database::new().await;
+    let nodes = [Server::start(&database).await, Server::start(&database).await];
+    let ask = |n: usize| {
+        let api = nodes[n % 2].api.clone();
+        tokio::spawn(async move {
+            let channel =
+                api.channel_with("alice", json!({ "clientCorrelator": "c", "channelType": "WebSockets" })).await;
+            let path = channel["resourceURL"].as_str().unwrap();
+            path[path.find("/notificationchannel").unwrap()..].to_owned()
+        })
+    };
+    let made = futures_util::future::join_all((0..16).map(ask)).await;
+    let mut made: Vec<String> = made.into_iter().map(Result::unwrap).collect();
+    made.dedup();
+    assert_eq!(made.len(), 1, "{made:?}");
+    let list = nodes[0].api.get(&channels_of("alice")).await.json();
+    assert_eq!(list["notificationChannelList"]["notificationChannel"].as_array().unwrap().len(), 1);
+    for node in nodes {
+        node.stop().await;
+    }
 }
