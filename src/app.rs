@@ -21,6 +21,7 @@ use crate::http::state::App;
 use crate::lifecycle::Tasks;
 use crate::log::tailer;
 use crate::maintenance;
+use crate::outbound::Senders;
 use crate::postgres::embedded::Embedded;
 use crate::postgres::{Database, migrate};
 use crate::wire::urls::Urls;
@@ -78,6 +79,7 @@ pub struct Server {
 impl Server {
     /// Starts everything; when it returns, requests are accepted.
     pub async fn start(config: Config) -> anyhow::Result<Server> {
+        Senders::new(&config.push, config.allow_private_targets)?; // key files that are of no use, told at once
         let home = Home::open(&config.database).await?;
         match Self::start_on(config, home.clone()).await {
             Ok(server) => Ok(server),

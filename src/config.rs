@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
+
+use crate::outbound::config::Push;
 
 /// The flags of `tocsin serve`; each is also an environment variable and a key of the file.
 #[derive(Debug, Default, Args)]
@@ -23,6 +26,16 @@ pub struct ServeArgs {
     /// Who may use the server; `none` (everybody) only on a loopback address [default: none]
     #[arg(long, env = "TOCSIN_AUTH", value_name = "HOW")]
     pub auth: Option<Auth>,
+    /// Let clients name webhook targets on loopback and private networks [default: false]
+    #[arg(
+        long,
+        env = "TOCSIN_ALLOW_PRIVATE_TARGETS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub allow_private_targets: Option<bool>,
 }
 
 /// The flags that say which database is meant.
@@ -56,8 +69,11 @@ struct File {
     data_dir: Option<PathBuf>,
     public_url: Option<String>,
     auth: Option<Auth>,
+    allow_private_targets: Option<bool>,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    push: Push,
 }
 
 /// Where the log is kept.
@@ -80,6 +96,10 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Policy.
     pub limits: Limits,
+    /// What notifications are pushed with.
+    pub push: Push,
+    /// Whether clients may name webhook targets on loopback and private networks.
+    pub allow_private_targets: bool,
 }
 
 /// Policy: defaults and caps, each with its unit in its name. Section `[limits]` of the file.
@@ -161,7 +181,8 @@ impl Config {
         }
         let database =
             choose_database(args.database.database_url, args.database.data_dir, file.database_url, file.data_dir);
-        Ok(Config { listen, database, public_url, limits: file.limits })
+        let allow_private_targets = args.allow_private_targets.or(file.allow_private_targets).unwrap_or(false);
+        Ok(Config { listen, database, public_url, limits: file.limits, push: file.push, allow_private_targets })
     }
 }
 

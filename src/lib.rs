@@ -21,6 +21,8 @@ pub mod wire;
 
 pub mod delivery;
 
+pub mod outbound;
+
 pub mod maintenance;
 
 pub mod http;

@@ -68,6 +68,22 @@ fn imports_go_downwards() {
         ("channel", &["store", "wire", "delivery", "http", "app", "cli"]),
         ("wire", &["delivery", "http", "app", "cli"]),
         ("delivery", &["http", "app", "cli"]),
+        (
+            "outbound",
+            &[
+                "postgres",
+                "log",
+                "filter",
+                "subscription",
+                "channel",
+                "store",
+                "wire",
+                "delivery",
+                "http",
+                "app",
+                "cli",
+            ],
+        ),
         ("maintenance", &["delivery", "http", "app", "cli"]),
         ("http", &["app", "cli"]),
     ];

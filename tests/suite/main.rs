@@ -10,5 +10,6 @@ mod exactness;
 mod nc;
 mod nms;
 mod nodes;
+mod outbound;
 mod sql;
 mod support;

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use tocsin::app;
 use tocsin::config::{Config, DatabaseChoice, Limits};
 use tocsin::log::tailer::Mode;
+use tocsin::outbound::config::Push;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -64,6 +65,8 @@ async fn a_node_that_cannot_hear_its_own_bell_polls_and_says_so() {
         database: DatabaseChoice::Url(through),
         public_url: None,
         limits: Limits::default(),
+        push: Push::default(),
+        allow_private_targets: false,
     };
     let server = app::Server::start(config).await.unwrap();
     let api = Api::new(&server.url);

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use tocsin::app;
 use tocsin::config::{Config, DatabaseChoice, Limits};
+use tocsin::outbound::config::Push;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -28,6 +29,8 @@ impl Server {
             database: DatabaseChoice::Url(database.url().to_owned()),
             public_url: None,
             limits,
+            push: Push::default(),
+            allow_private_targets: false,
         };
         let running = app::Server::start(config).await.unwrap();
         let api = Api::new(&running.url);
