@@ -15,7 +15,7 @@ use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
 use crate::channel::rows as channels;
 use crate::config::{Config, DatabaseChoice};
-use crate::delivery::websocket::Delivery;
+use crate::delivery::Delivery;
 use crate::http;
 use crate::http::state::App;
 use crate::lifecycle::Tasks;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Format;
 use crate::base::ids::{ChannelId, UserId};
+use crate::outbound::Native;
 
 /// The channel types of the specification (5.2.3.1), and webhooks. Names are compared without case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,18 +53,6 @@ impl ChannelType {
     }
 }
 
-/// Push services of device platforms (5.2.3.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum NativeSubType {
-    /// Google's, today's FCM.
-    Gcm,
-    /// Apple's.
-    Apns,
-    /// Microsoft's.
-    Wns,
-}
-
 /// How notifications that are too many or too large for a push are fetched (5.2.2.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,7 +82,7 @@ pub enum Transport {
     /// 5.2.2.13.
     NativeChannel {
         /// Whose push service.
-        channel_sub_type: NativeSubType,
+        channel_sub_type: Native,
         /// The device's address there.
         registration_token: String,
         /// Of the push service's protocol.

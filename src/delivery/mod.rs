@@ -1,4 +1,31 @@
 //! Delivery: what happens between an event and its arrival at the client. One open connection each.
 
+pub mod feed;
 pub mod positions;
 pub mod websocket;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::channel::confirm::Confirmations;
+use crate::channel::hub::Hub;
+use crate::config::Limits;
+use crate::postgres::Database;
+use crate::wire::urls::Urls;
+
+/// What every connection needs.
+pub struct Delivery {
+    /// The log and the positions.
+    pub database: Database,
+    /// The channels connected here.
+    pub hub: Arc<Hub>,
+    /// Stores positions.
+    pub confirmations: Arc<Confirmations>,
+    /// Makes URLs.
+    pub urls: Arc<Urls>,
+    /// Policy.
+    pub limits: Limits,
+    /// The server is to end.
+    pub stop: CancellationToken,
+}

@@ -9,41 +9,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
-use chrono::{DateTime, Utc};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::positions::Positions;
+use super::Delivery;
+use super::feed::{Feed, Interrupt, retry, unless_over};
 use crate::base::ids::SubscriptionId;
 use crate::base::{Error, Format, Result};
-use crate::channel::confirm::Confirmations;
 use crate::channel::cursor::Cursor;
-use crate::channel::hub::{Connection, End, Hub};
-use crate::channel::queue::{Item, Taken};
+use crate::channel::hub::End;
 use crate::channel::{Channel, rows as channels};
-use crate::config::Limits;
 use crate::log::event::token;
-use crate::log::{Event, rows as log};
-use crate::postgres::Database;
-use crate::subscription::rows as subscriptions;
 use crate::wire::nc::{self, FromClient};
-use crate::wire::urls::Urls;
 
-/// Events read from the log at once.
-const PAGE_EVENTS: i64 = 500;
-/// Items taken from the queue at once.
-const BATCH_ITEMS: usize = 128;
 /// How long a closing client may take to answer.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// A client's connChecks renew the lifetime this often at most.
 const REFRESH_PAUSE: Duration = Duration::from_secs(1);
-/// Pause after the database could not be read.
-const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// Why the server closes a socket: the code and what the reason begins with. 4000 to 4999 are for applications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,53 +100,36 @@ impl From<Close> for Over {
     }
 }
 
-/// What every session needs.
-pub struct Delivery {
-    /// The log and the positions.
-    pub database: Database,
-    /// The channels connected here.
-    pub hub: Arc<Hub>,
-    /// Stores positions.
-    pub confirmations: Arc<Confirmations>,
-    /// Makes URLs.
-    pub urls: Arc<Urls>,
-    /// Policy.
-    pub limits: Limits,
-    /// The server is to end.
-    pub stop: CancellationToken,
+impl From<Interrupt> for Over {
+    fn from(interrupt: Interrupt) -> Self {
+        Over::Close(match interrupt {
+            Interrupt::Stopping => Close::Draining,
+            Interrupt::Ended(end) => end.into(),
+        })
+    }
 }
 
-impl Delivery {
-    /// Serves a socket until it is over.
-    pub async fn serve(self: Arc<Self>, channel: Channel, socket: WebSocket) {
-        let name = uuid::Uuid::new_v4().simple().to_string();
-        let connection = self.hub.connect(channel.id.clone(), name, self.limits.queue_events_max);
-        let (sink, mut stream) = socket.split();
-        let mut session = Session {
-            positions: Positions::new(self.urls.clone(), channel.settings.max_notifications),
-            connection: connection.clone(),
-            sink,
-            unpinged: false,
-            ping: None,
-            pings: 0,
-            heard_at: Instant::now(),
-            refreshed: None,
-            restart_at: None,
-            delivery: self.clone(),
-        };
-        let over = match session.run(&mut stream).await {
-            Ok(never) => match never {},
-            Err(over) => over,
-        };
-        self.hub.disconnect(&connection);
-        if let Over::Close(close) = over {
-            debug!(channel = %channel.id, "closing: {close:?}");
-            session.close(close, &mut stream).await;
-        }
-    }
-
-    fn stall(&self) -> Duration {
-        Duration::from_secs(self.limits.socket_stall_seconds)
+/// Serves a socket until it is over.
+pub async fn serve(delivery: Arc<Delivery>, channel: Channel, socket: WebSocket) {
+    let (sink, mut stream) = socket.split();
+    let mut session = Session {
+        feed: Feed::connect(delivery.clone(), &channel),
+        sink,
+        unpinged: false,
+        ping: None,
+        pings: 0,
+        heard_at: Instant::now(),
+        refreshed: None,
+        delivery,
+    };
+    let over = match session.run(&mut stream).await {
+        Ok(never) => match never {},
+        Err(over) => over,
+    };
+    session.feed.disconnect();
+    if let Over::Close(close) = over {
+        debug!(channel = %channel.id, "closing: {close:?}");
+        session.close(close, &mut stream).await;
     }
 }
 
@@ -173,8 +142,7 @@ struct Ping {
 
 struct Session {
     delivery: Arc<Delivery>,
-    connection: Arc<Connection>,
-    positions: Positions,
+    feed: Feed,
     sink: SplitSink<WebSocket, Message>,
     /// Lists were sent that no Ping stands for yet.
     unpinged: bool,
@@ -182,33 +150,32 @@ struct Session {
     pings: u64,
     heard_at: Instant,
     refreshed: Option<Instant>,
-    /// From here nothing is lost, whatever of the frames that were ready was still sent.
-    restart_at: Option<DateTime<Utc>>,
 }
 
 type Never = std::convert::Infallible;
 
 impl Session {
     async fn run(&mut self, stream: &mut SplitStream<WebSocket>) -> Result<Never, Over> {
-        let (stop, connection) = (self.delivery.stop.clone(), self.connection.clone());
-        unless_over(&stop, &connection, self.open()).await?;
+        let (stop, connection) = (self.delivery.stop.clone(), self.feed.connection().clone());
+        unless_over(&stop, &connection, self.open()).await??;
         let mut keepalive = interval(Duration::from_secs(self.delivery.limits.socket_ping_seconds.max(1)) / 2);
         keepalive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            unless_over(&stop, &connection, self.go_on(stream, &mut keepalive)).await?;
+            unless_over(&stop, &connection, self.go_on(stream, &mut keepalive)).await??;
         }
     }
 
     /// One step: a page of the log while a subscription is behind, else whatever comes next.
     async fn go_on(&mut self, stream: &mut SplitStream<WebSocket>, keepalive: &mut Interval) -> Result<(), Over> {
-        if self.positions.behind().is_some() {
+        if self.feed.is_behind() {
             while let Some(message) = stream.next().now_or_never() {
                 self.hear(message).await?;
             }
             self.take_queue().await?;
-            return self.read_log().await;
+            self.feed.read_page().await.map_err(|_| Close::Fault)?;
+            return self.send().await;
         }
-        let connection = self.connection.clone();
+        let connection = self.feed.connection().clone();
         tokio::select! {
             message = stream.next() => self.hear(message).await,
             () = connection.woken() => self.take_queue().await,
@@ -216,117 +183,32 @@ impl Session {
         }
     }
 
-    /// Says in the log that this socket is the channel's, then takes up the subscriptions. From the connect on, the
-    /// hub has told us of new ones; it is told of the streams before their log is read: so nothing falls between.
+    /// Says in the log that this socket is the channel's, then takes up the subscriptions.
     async fn open(&mut self) -> Result<(), Over> {
-        let delivery = self.delivery.clone();
-        let opened = retry(|| channels::open(&delivery.database, &self.connection.channel, &self.connection.id)).await;
-        self.connection.opened_at(opened.map_err(|_| Close::Deleted)?);
-        self.take_up_all().await?;
-        self.sent_all();
-        Ok(())
-    }
-
-    /// Takes up all subscriptions of the channel, holds their cursors against the log, and reads on from there.
-    async fn take_up_all(&mut self) -> Result<(), Over> {
-        let database = self.delivery.database.clone();
-        let all =
-            retry(|| subscriptions::of_channel(&database, &self.connection.channel)).await.map_err(|_| Close::Fault)?;
-        let ids: Vec<_> = all.iter().map(|subscription| subscription.id.clone()).collect();
-        self.positions.keep_only(&ids);
-        for subscription in all {
-            self.delivery.hub.follow(&self.connection, subscription.of.stream());
-            self.positions.take_up(subscription);
-        }
-        let (ids, cursors): (Vec<_>, Vec<_>) = self.positions.cursors().into_iter().unzip();
-        let horizons = retry(|| subscriptions::horizons(&database, &cursors)).await.map_err(|_| Close::Fault)?;
-        for (id, horizon) in ids.iter().zip(&horizons) {
-            self.positions.hold_against(id, horizon);
-        }
+        let (database, connection) = (self.delivery.database.clone(), self.feed.connection().clone());
+        let opened = retry(|| channels::open(&database, &connection.channel, &connection.id)).await;
+        connection.opened_at(opened.map_err(|_| Close::Deleted)?);
+        self.feed.take_up_all().await.map_err(|_| Close::Fault)?;
+        self.feed.sent_all();
         Ok(())
     }
 
     /// Empties the queue.
     async fn take_queue(&mut self) -> Result<(), Over> {
-        while let Some(taken) = self.connection.take(BATCH_ITEMS) {
-            match taken {
-                Taken::Lagged => self.take_up_all().await?,
-                Taken::Items(items) => {
-                    for item in items {
-                        match item {
-                            Item::Copy(event) => self.positions.offer_copy(&event),
-                            Item::Event(event) => {
-                                self.positions.offer(&event);
-                                if event.kind.is_of_subscription() {
-                                    self.learn(&event).await?;
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+        while self.feed.take_batch().await.map_err(|_| Close::Fault)? {
             self.send().await?;
         }
         Ok(())
     }
 
-    /// A subscription was created, repositioned, prolonged or ended: if it is ours, looks it up.
-    async fn learn(&mut self, event: &Event) -> Result<(), Over> {
-        let Some(told) = event.subscription() else { return Ok(()) };
-        let Some(of) = crate::base::ids::BoxName::of(&event.stream) else { return Ok(()) };
-        if told.channel() != self.connection.channel {
-            return Ok(());
-        }
-        let (id, database) = (told.id(), self.delivery.database.clone());
-        match retry(|| subscriptions::get(&database, &of, &id)).await {
-            Ok(subscription) => {
-                self.delivery.hub.follow(&self.connection, &event.stream);
-                self.positions.take_up(subscription);
-            }
-            Err(_) => {
-                self.positions.drop_subscription(&id);
-                if !self.positions.wants_stream(&event.stream) {
-                    self.delivery.hub.unfollow(&self.connection, &event.stream);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads one page of the log for one subscription that is behind.
-    async fn read_log(&mut self) -> Result<(), Over> {
-        let Some((id, stream, seq)) = self.positions.behind() else { return Ok(()) };
-        match log::read_stream(&self.delivery.database, &stream, seq, PAGE_EVENTS).await {
-            Ok(page) => {
-                let last = (page.len() as i64) < PAGE_EVENTS;
-                let news = self.positions.replay(&id, &page, last);
-                self.send().await?;
-                match news {
-                    Some(event) => self.learn(&event).await,
-                    None => Ok(()),
-                }
-            }
-            Err(fault) => {
-                debug!("the log cannot be read yet: {fault}");
-                sleep(RETRY_PAUSE).await;
-                Ok(())
-            }
-        }
-    }
-
     /// Sends the frames that are ready, and a Ping that stands for what they brought.
     async fn send(&mut self) -> Result<(), Over> {
-        let frames = self.positions.take_frames();
+        let frames = self.feed.take_frames();
         self.unpinged |= !frames.is_empty();
         let messages = frames.into_iter().map(|frame| Message::Text(frame.into()));
         self.write(messages).await?;
-        self.sent_all();
+        self.feed.sent_all();
         self.ask_for_confirmation().await
-    }
-
-    /// No frame waits: the positions are what the client was sent. (A channel that ends has none any more.)
-    fn sent_all(&mut self) {
-        self.restart_at = self.positions.restart_at().or(self.restart_at);
     }
 
     /// Positions reached are confirmed by the Pong to a Ping; those reached without sending anything, at once.
@@ -334,11 +216,11 @@ impl Session {
         if self.ping.is_some() {
             return Ok(());
         }
-        let moved = self.positions.take_moved();
+        let moved = self.feed.take_moved();
         if std::mem::take(&mut self.unpinged) {
             return self.send_ping(moved).await;
         }
-        self.confirm(moved);
+        self.feed.confirm(moved);
         Ok(())
     }
 
@@ -349,19 +231,17 @@ impl Session {
         self.write(std::iter::once(Message::Ping(payload.into()))).await
     }
 
-    fn confirm(&self, positions: Vec<(SubscriptionId, Cursor)>) {
-        for (id, cursor) in positions {
-            self.delivery.confirmations.confirm(id, cursor);
-        }
+    fn stall(&self) -> Duration {
+        Duration::from_secs(self.delivery.limits.socket_stall_seconds)
     }
 
     async fn keep_alive(&mut self) -> Result<(), Over> {
         match &self.ping {
-            Some(ping) if ping.sent_at.elapsed() > self.delivery.stall() => Err(Close::Stalled.into()),
+            Some(ping) if ping.sent_at.elapsed() > self.stall() => Err(Close::Stalled.into()),
             Some(_) => Ok(()),
             None if self.heard_at.elapsed() < Duration::from_secs(self.delivery.limits.socket_ping_seconds) => Ok(()),
             None => {
-                let moved = self.positions.take_moved();
+                let moved = self.feed.take_moved();
                 self.send_ping(moved).await
             }
         }
@@ -386,14 +266,14 @@ impl Session {
 
     async fn pong(&mut self, payload: &[u8]) -> Result<(), Over> {
         let Some(ping) = self.ping.take_if(|ping| payload == ping.number.to_be_bytes()) else { return Ok(()) };
-        self.confirm(ping.stands_for);
+        self.feed.confirm(ping.stands_for);
         self.ask_for_confirmation().await
     }
 
     /// A connCheck renews the lifetime and must be answered (Appendix I.3).
     async fn answer_check(&mut self, format: Format) -> Result<(), Over> {
         let database = self.delivery.database.clone();
-        let channel = self.connection.channel.clone();
+        let channel = self.feed.connection().channel.clone();
         let lately = self.refreshed.is_some_and(|at| at.elapsed() < REFRESH_PAUSE);
         let granted = if lately {
             channels::get(&database, &channel).await.map(|channel| channel.lifetime_seconds)
@@ -414,7 +294,7 @@ impl Session {
     /// Writes messages. A client that does not take them in time is disconnected; meanwhile its queue may overflow,
     /// which costs it a read of the log and nobody anything else.
     async fn write(&mut self, messages: impl Iterator<Item = Message>) -> Result<(), Over> {
-        let stall = self.delivery.stall();
+        let stall = self.stall();
         let mut messages = messages.peekable();
         if messages.peek().is_none() {
             return Ok(());
@@ -428,7 +308,7 @@ impl Session {
     /// Closes, with the position in the reason from which nothing is lost, and hears the last Pongs.
     async fn close(&mut self, close: Close, stream: &mut SplitStream<WebSocket>) {
         let (code, reason) = close.code_and_reason();
-        let reason = match self.restart_at {
+        let reason = match self.feed.restart_at() {
             Some(at) => format!("{reason}; restartToken={}", token(at)),
             None => reason.to_owned(),
         };
@@ -439,38 +319,11 @@ impl Session {
                 if let Message::Pong(payload) = message
                     && let Some(ping) = self.ping.take_if(|ping| *payload == ping.number.to_be_bytes())
                 {
-                    self.confirm(ping.stands_for);
+                    self.feed.confirm(ping.stands_for);
                 }
             }
             Some(())
         })
         .await;
-    }
-}
-
-/// Does some work, unless the session is over meanwhile: then the work is given up, wherever it waits.
-async fn unless_over<T>(
-    stop: &CancellationToken,
-    connection: &Connection,
-    work: impl Future<Output = Result<T, Over>>,
-) -> Result<T, Over> {
-    tokio::select! {
-        biased;
-        () = stop.cancelled() => Err(Close::Draining.into()),
-        end = connection.ended() => Err(Close::from(end).into()),
-        done = work => done,
-    }
-}
-
-/// Tries again while the database is not to be had. Other errors are the caller's.
-async fn retry<T, F: Future<Output = Result<T>>>(mut attempt: impl FnMut() -> F) -> Result<T> {
-    loop {
-        match attempt().await {
-            Err(Error::Busy(fault)) => {
-                debug!("again: {fault}");
-                sleep(RETRY_PAUSE).await;
-            }
-            outcome => return outcome,
-        }
     }
 }

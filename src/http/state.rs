@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
 use crate::config::Limits;
-use crate::delivery::websocket::Delivery;
+use crate::delivery::Delivery;
 use crate::lifecycle::Tasks;
 use crate::log::tailer::Status;
 use crate::postgres::Database;

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use url::Url;
 use uuid::Uuid;
@@ -107,7 +108,8 @@ impl<'a> Message<'a> {
 }
 
 /// The sub-types of native channels (NativeChannelSubType).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Native {
     /// Google's, today Firebase Cloud Messaging.
     Gcm,

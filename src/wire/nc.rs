@@ -7,7 +7,8 @@ use super::urls::Urls;
 use super::xml;
 use crate::base::ids::UserId;
 use crate::base::{Error, Format, Result};
-use crate::channel::{Channel, ChannelType, LargeDataPolling, NativeSubType, Transport};
+use crate::channel::{Channel, ChannelType, LargeDataPolling, Transport};
+use crate::outbound::Native;
 
 /// The registered sub-protocol of the socket (Appendix I).
 pub const SUBPROTOCOL: &str = "notificationchannel-netapi-rest.openmobilealliance.org";
@@ -75,21 +76,21 @@ fn read_transport(channel_type: ChannelType, data: &mut Fields) -> Result<Transp
 }
 
 /// `FCM` is what phones call today's GCM.
-fn read_sub_type(data: &mut Fields) -> Result<NativeSubType> {
+fn read_sub_type(data: &mut Fields) -> Result<Native> {
     match data.required("channelSubType")?.trim().to_ascii_uppercase().as_str() {
-        "GCM" | "FCM" => Ok(NativeSubType::Gcm),
-        "APNS" => Ok(NativeSubType::Apns),
-        "WNS" => Ok(NativeSubType::Wns),
+        "GCM" | "FCM" => Ok(Native::Gcm),
+        "APNS" => Ok(Native::Apns),
+        "WNS" => Ok(Native::Wns),
         _ => Err(choice("channelSubType", "GCM, APNS, WNS")),
     }
 }
 
 /// Without a wish the first of the versions that are spoken.
-fn read_version(of: NativeSubType, data: &mut Fields) -> Result<String> {
+fn read_version(of: Native, data: &mut Fields) -> Result<String> {
     let spoken: &[&str] = match of {
-        NativeSubType::Gcm => &["v1", "1"],
-        NativeSubType::Apns => &["3"],
-        NativeSubType::Wns => &["1"],
+        Native::Gcm => &["v1", "1"],
+        Native::Apns => &["3"],
+        Native::Wns => &["1"],
     };
     match data.text_not_empty("channelSubTypeVersion")? {
         None => Ok(spoken.first().copied().unwrap_or_default().to_owned()),

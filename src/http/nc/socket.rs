@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::base::{Error, Result};
 use crate::channel::{Transport, rows};
+use crate::delivery::websocket;
 use crate::http::extract::PathIds;
 use crate::http::state::App;
 use crate::wire::nc::SUBPROTOCOL;
@@ -42,5 +43,5 @@ pub async fn open(
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BYTES_MAX)
-        .on_upgrade(move |socket| tasks.track(delivery.serve(channel, socket))))
+        .on_upgrade(move |socket| tasks.track(websocket::serve(delivery, channel, socket))))
 }
