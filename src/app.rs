@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -16,6 +17,7 @@ use crate::channel::hub::Hub;
 use crate::channel::rows as channels;
 use crate::config::{Config, DatabaseChoice};
 use crate::delivery::Delivery;
+use crate::delivery::dispatcher::Dispatcher;
 use crate::http;
 use crate::http::state::App;
 use crate::lifecycle::Tasks;
@@ -79,9 +81,10 @@ pub struct Server {
 impl Server {
     /// Starts everything; when it returns, requests are accepted.
     pub async fn start(config: Config) -> anyhow::Result<Server> {
-        Senders::new(&config.push, config.allow_private_targets)?; // key files that are of no use, told at once
+        // Before anything else: key files that are of no use are told at once.
+        let senders = Senders::new(&config.push, config.allow_private_targets)?;
         let home = Home::open(&config.database).await?;
-        match Self::start_on(config, home.clone()).await {
+        match Self::start_on(config, senders, home.clone()).await {
             Ok(server) => Ok(server),
             Err(fault) => {
                 home.close().await;
@@ -90,7 +93,7 @@ impl Server {
         }
     }
 
-    async fn start_on(config: Config, home: Home) -> anyhow::Result<Server> {
+    async fn start_on(config: Config, senders: Senders, home: Home) -> anyhow::Result<Server> {
         let listener =
             TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener.local_addr()?;
@@ -109,6 +112,7 @@ impl Server {
             confirmations: confirmations.clone(),
             urls: urls.clone(),
             limits: config.limits.clone(),
+            channel_made: Notify::new(),
             stop: tasks.stopping(),
         });
         let app = App {
@@ -117,7 +121,8 @@ impl Server {
             limits: Arc::new(config.limits.clone()),
             hub: hub.clone(),
             confirmations: confirmations.clone(),
-            delivery,
+            delivery: delivery.clone(),
+            senders: senders.clone(),
             tail: tail.clone(),
             tasks: tasks.clone(),
         };
@@ -126,6 +131,7 @@ impl Server {
         let (for_confirmations, stop) = (database.clone(), tasks.stopping());
         let confirming = confirmations.clone();
         tasks.spawn("confirmations", async move { confirming.run(&for_confirmations, stop).await });
+        tasks.spawn("dispatcher", Dispatcher::new(delivery, senders).run());
         tasks.spawn("expire", maintenance::expire(database.clone(), tasks.stopping()));
         let months = config.limits.partitions_months_ahead;
         tasks.spawn("partitions", maintenance::partitions(database.clone(), months, tasks.stopping()));

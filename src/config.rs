@@ -132,6 +132,8 @@ pub struct Limits {
     pub socket_stall_seconds: u64,
     /// An idle socket is pinged this often.
     pub socket_ping_seconds: u64,
+    /// A channel that nothing can be pushed or posted to for so long is disabled.
+    pub sender_disable_after_seconds: u64,
     /// Months of partitions attached ahead of now.
     pub partitions_months_ahead: i32,
 }
@@ -152,6 +154,7 @@ impl Default for Limits {
             queue_events_max: 256,
             socket_stall_seconds: 60,
             socket_ping_seconds: 30,
+            sender_disable_after_seconds: 5 * 86400,
             partitions_months_ahead: 3,
         }
     }

@@ -71,6 +71,11 @@ impl Attendant {
     pub fn spawn<F: Future<Output = ()> + Send + 'static>(task: F) -> Self {
         Attendant(tokio::spawn(task))
     }
+
+    /// Whether it has ended by itself.
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
 }
 
 impl Drop for Attendant {

@@ -86,6 +86,10 @@ begin
                 data ->> 'clientCorrelator', data ->> 'applicationTag', edited_at);
     when 'channel.opened' then
         null; -- tells the nodes which socket is the newest
+    when 'channel.disabled' then
+        update tocsin.channels set disabled_at = edited_at, disabled_why = data ->> 'why' where id = data ->> 'id';
+    when 'channel.enabled' then
+        update tocsin.channels set disabled_at = null, disabled_why = null where id = data ->> 'id';
     when 'channel.deleted', 'channel.expired' then
         delete from tocsin.channels where id = data ->> 'id';
     else

@@ -6,6 +6,7 @@ begin
     if not found then
         return false;
     end if;
+    delete from tocsin.senders where channel_id = channel;
     delete from tocsin.cursors where subscription_id in (select id from tocsin.subscriptions where channel_id = channel);
     insert into tocsin.events (stream, kind, data)
     select ends.stream, ends.kind, ends.data from (

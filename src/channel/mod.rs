@@ -4,6 +4,7 @@
 pub mod confirm;
 pub mod cursor;
 pub mod hub;
+pub mod leases;
 pub mod queue;
 pub mod rows;
 pub mod secret;
@@ -39,9 +40,6 @@ impl ChannelType {
         (ChannelType::NativeChannel, "NativeChannel"),
         (ChannelType::Webhooks, "webhooks"),
     ];
-    /// What this server offers.
-    pub const SUPPORTED: [ChannelType; 1] = [ChannelType::WebSockets];
-
     /// From its name, whatever its case.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, spelling)| spelling.eq_ignore_ascii_case(name)).map(|(kind, _)| *kind)

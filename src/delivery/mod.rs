@@ -1,11 +1,14 @@
 //! Delivery: what happens between an event and its arrival at the client. One open connection each.
 
+pub mod dispatcher;
 pub mod feed;
 pub mod positions;
+pub mod sender;
 pub mod websocket;
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::channel::confirm::Confirmations;
@@ -26,6 +29,8 @@ pub struct Delivery {
     pub urls: Arc<Urls>,
     /// Policy.
     pub limits: Limits,
+    /// A channel was created here: it may want a sender.
+    pub channel_made: Notify,
     /// The server is to end.
     pub stop: CancellationToken,
 }

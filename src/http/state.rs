@@ -8,6 +8,7 @@ use crate::config::Limits;
 use crate::delivery::Delivery;
 use crate::lifecycle::Tasks;
 use crate::log::tailer::Status;
+use crate::outbound::Senders;
 use crate::postgres::Database;
 use crate::wire::urls::Urls;
 
@@ -26,6 +27,8 @@ pub struct App {
     pub confirmations: Arc<Confirmations>,
     /// Serves sockets.
     pub delivery: Arc<Delivery>,
+    /// Pushes and webhooks.
+    pub senders: Senders,
     /// How the log is followed.
     pub tail: Arc<Status>,
     /// To wait for sessions at the end.

@@ -59,6 +59,10 @@ pub enum Kind {
     ChannelCreated,
     /// A socket was opened for a channel: it supersedes all older ones.
     ChannelOpened,
+    /// Nothing could be delivered to a channel for too long, or it was refused for good.
+    ChannelDisabled,
+    /// It is delivered to again.
+    ChannelEnabled,
     /// A channel was deleted by its client.
     ChannelDeleted,
     /// A channel outlived its lifetime.
@@ -79,6 +83,8 @@ impl Kind {
             "subscription.deleted" | "subscription.expired" => Kind::SubscriptionEnded,
             "channel.created" => Kind::ChannelCreated,
             "channel.opened" => Kind::ChannelOpened,
+            "channel.disabled" => Kind::ChannelDisabled,
+            "channel.enabled" => Kind::ChannelEnabled,
             "channel.deleted" => Kind::ChannelDeleted,
             "channel.expired" => Kind::ChannelExpired,
             _ => Kind::ObjectCreated,

@@ -20,6 +20,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/messages.sql", include_str!("../../sql/functions/messages.sql")),
     ("functions/partitions.sql", include_str!("../../sql/functions/partitions.sql")),
     ("functions/ring.sql", include_str!("../../sql/functions/ring.sql")),
+    ("functions/senders.sql", include_str!("../../sql/functions/senders.sql")),
     ("functions/stamp.sql", include_str!("../../sql/functions/stamp.sql")),
     ("functions/tokens.sql", include_str!("../../sql/functions/tokens.sql")),
     ("functions/end.sql", include_str!("../../sql/functions/end.sql")),

@@ -11,6 +11,7 @@ use crate::http::created;
 use crate::http::extract::{BodyOrForm, PathIds};
 use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
+use crate::outbound::Senders;
 use crate::wire::json::Media;
 use crate::wire::nc;
 
@@ -29,7 +30,8 @@ pub async fn create(
     BodyOrForm(body): BodyOrForm,
 ) -> Result<Response> {
     let user = ids.user()?;
-    let wish = nc::read_channel(body.fields("notificationChannel")?, &ChannelType::SUPPORTED)?;
+    let wish = nc::read_channel(body.fields("notificationChannel")?, &offered(&app.senders))?;
+    check(&wish.transport, &app.senders)?;
     if body.media == Media::Form && wish.transport == Transport::WebSockets {
         return Err(Error::invalid("channelType")); // Appendix C has forms for the other types only
     }
@@ -47,6 +49,7 @@ pub async fn create(
     };
     match rows::create(&app.database, new, limits.channels_per_user_max).await? {
         Creation::Channel(channel) => {
+            app.delivery.channel_made.notify_one();
             Ok(created(&app.urls.channel(&channel.user, &channel.id), nc::channel(&channel, &app.urls)))
         }
         Creation::Duplicate(id) => Err(Error::Duplicate {
@@ -54,6 +57,32 @@ pub async fn create(
             rel: "NotificationChannel",
             href: app.urls.channel(&user, &id),
         }),
+    }
+}
+
+/// The channel types of this server: those of push services only where it has their settings.
+fn offered(senders: &Senders) -> Vec<ChannelType> {
+    let mut offered = vec![ChannelType::WebSockets, ChannelType::Webhooks];
+    if senders.oma_push_bytes_max().is_some() {
+        offered.push(ChannelType::OMAPush);
+    }
+    if !senders.native_offered().is_empty() {
+        offered.push(ChannelType::NativeChannel);
+    }
+    offered
+}
+
+/// Refuses what no sender could deliver to.
+fn check(transport: &Transport, senders: &Senders) -> Result<()> {
+    match transport {
+        Transport::NativeChannel { channel_sub_type, .. } if !senders.native_offered().contains(channel_sub_type) => {
+            Err(Error::Unavailable { feature: format!("NativeChannel {channel_sub_type}") })
+        }
+        Transport::Webhooks { webhook_url } => {
+            let url = url::Url::parse(webhook_url).map_err(|_| Error::invalid("x-webhookURL"))?;
+            senders.check_target(&url).map_err(|why| Error::Policy { rule: format!("x-webhookURL: {why}") })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use axum::extract::State;
 
 use crate::base::Result;
-use crate::channel::rows;
+use crate::channel::{leases, rows};
 use crate::config::Limits;
 use crate::http::extract::{Body, PathIds};
 use crate::http::represent::{Document, Reads};
@@ -21,6 +21,8 @@ pub async fn refresh(State(app): State<App>, ids: PathIds, _: Reads, body: Body)
     let wish = nc::read_lifetime(body.fields("notificationChannelLifetime")?)?;
     let (channel, _) = rows::get_of(&app.database, &ids.user()?, &ids.channel()?).await?;
     let seconds = rows::refresh(&app.database, &channel.id, Some(granted(wish, &app.limits))).await?;
+    leases::enable(&app.database, &channel.id).await?;
+    app.delivery.channel_made.notify_one();
     Ok(Document(nc::lifetime(seconds)))
 }
 

@@ -1,0 +1,2 @@
+-- An attempt succeeded after failures.
+update tocsin.senders set failing_since = null, attempts = 0, last_error = null where channel_id = $1

@@ -1,0 +1,203 @@
+//! Delivery to one channel that is pushed or posted to: one list of notifications after the other, each tried until
+//! it is taken. What the other side took is confirmed; what it did not take stays in the log.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info, warn};
+use url::Url;
+use uuid::Uuid;
+
+use super::Delivery;
+use super::feed::{Feed, unless_over};
+use crate::base::backoff::Backoff;
+use crate::base::{Error, Result};
+use crate::channel::{Channel, Transport, leases};
+use crate::outbound::{Message, Outcome, Senders, SigningSecret};
+use crate::wire::xml;
+
+/// Wait after a first failure; it doubles from one to the next.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// The longest wait of our own choice.
+const RETRY_MOST: Duration = Duration::from_secs(300);
+/// The longest wait that the other side may ask for.
+const RETRY_AFTER_MOST: Duration = Duration::from_secs(3600);
+/// For how long a webhook is of use.
+const WEBHOOK_VALIDITY: TimeDelta = TimeDelta::days(1);
+
+/// Until when this node may deliver to a channel, by its own clock: always earlier than by the database's.
+#[derive(Debug)]
+pub struct Lease(Mutex<Instant>);
+
+impl Lease {
+    /// Valid until then.
+    pub fn new(until: Instant) -> Self {
+        Lease(Mutex::new(until))
+    }
+
+    /// Renewed until then.
+    pub fn renew(&self, until: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    /// Whether it is ours now.
+    pub fn is_valid(&self) -> bool {
+        Instant::now() < *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a sender ends.
+enum Over {
+    /// It is not ours any more, or the channel is no more.
+    Gone,
+    /// Something of ours is out of order; whoever takes the lease next tries again.
+    Fault(Error),
+}
+
+impl From<Error> for Over {
+    fn from(fault: Error) -> Self {
+        Over::Fault(fault)
+    }
+}
+
+/// Delivers to one channel while it has the lease.
+pub struct Sender {
+    delivery: Arc<Delivery>,
+    senders: Senders,
+    channel: Channel,
+    lease: Arc<Lease>,
+    backoff: Backoff,
+    failing: bool,
+}
+
+impl Sender {
+    /// For a channel whose lease this node has.
+    pub fn new(delivery: Arc<Delivery>, senders: Senders, channel: Channel, lease: Arc<Lease>) -> Self {
+        let backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
+        Sender { delivery, senders, channel, lease, backoff, failing: true }
+    }
+
+    /// Runs until the channel ends, is given up, or belongs to another node.
+    pub async fn run(mut self) {
+        let mut feed = Feed::connect(self.delivery.clone(), &self.channel);
+        let (stop, connection) = (self.delivery.stop.clone(), feed.connection().clone());
+        match unless_over(&stop, &connection, self.deliver_all(&mut feed)).await {
+            Ok(Err(Over::Fault(fault))) => warn!(channel = %self.channel.id, "delivery stops: {fault}"),
+            Ok(Err(Over::Gone) | Ok(())) | Err(_) => debug!(channel = %self.channel.id, "delivery ends"),
+        }
+    }
+
+    async fn deliver_all(&mut self, feed: &mut Feed) -> Result<(), Over> {
+        feed.take_up_all().await?;
+        loop {
+            if feed.is_behind() {
+                feed.read_page().await?;
+            } else if !feed.take_batch().await? {
+                feed.connection().clone().woken().await;
+                continue;
+            }
+            let frames = feed.take_frames();
+            let moved = feed.take_moved();
+            for (n, frame) in frames.iter().enumerate() {
+                let place = moved.iter().map(|(id, cursor)| format!("{id} {} {}", cursor.generation, cursor.next_seq));
+                let place = format!("{} {n} {}", self.channel.id, place.collect::<Vec<_>>().join(" "));
+                self.deliver(message_id(&place, frame), frame).await?;
+            }
+            feed.confirm(moved);
+        }
+    }
+
+    /// Tries until it is taken.
+    async fn deliver(&mut self, id: Uuid, frame: &str) -> Result<(), Over> {
+        loop {
+            if !self.lease.is_valid() {
+                return Err(Over::Gone);
+            }
+            match self.attempt(id, frame).await {
+                Outcome::Delivered => return self.delivered().await,
+                Outcome::Retry { after, why } => self.wait(after, &why).await?,
+                Outcome::Refused { why } => self.wait(None, &why).await?,
+                Outcome::Gone { why } => {
+                    info!(channel = %self.channel.id, "disabled: {why}");
+                    leases::disable(&self.delivery.database, &self.channel.id, &why).await?;
+                    return Err(Over::Gone);
+                }
+                Outcome::TooLarge => {
+                    warn!(channel = %self.channel.id, bytes = frame.len(), "left out: larger than the bearer takes");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, id: Uuid, frame: &str) -> Outcome {
+        let content_type = if frame.starts_with('<') { "application/xml" } else { "application/json" };
+        let mut message = Message { id, content_type, body: frame, expires: self.channel.expires_at };
+        match &self.channel.settings.transport {
+            Transport::Webhooks { webhook_url } => {
+                message.expires = Utc::now() + WEBHOOK_VALIDITY;
+                let secret = SigningSecret::parse(&self.delivery.urls.webhook_secret(&self.channel.id));
+                match (Url::parse(webhook_url), secret) {
+                    (Ok(url), Ok(secret)) => self.senders.post_webhook(&url, &[secret], &message).await,
+                    _ => Outcome::Gone { why: "the webhook's URL cannot be used".to_owned() },
+                }
+            }
+            Transport::NativeChannel { channel_sub_type, registration_token, .. } => {
+                let json = in_json(frame);
+                message.body = &json;
+                self.senders.push_native(*channel_sub_type, registration_token, &message).await
+            }
+            Transport::OMAPush { app_id, .. } => {
+                self.senders.push_oma(self.channel.user.as_str(), app_id.as_deref(), &message).await
+            }
+            Transport::LongPolling { .. } | Transport::WebSockets => {
+                Outcome::Gone { why: "nothing is sent to a channel that its client fetches from".to_owned() }
+            }
+        }
+    }
+
+    /// The failures, of whatever node, are over.
+    async fn delivered(&mut self) -> Result<(), Over> {
+        if std::mem::take(&mut self.failing) {
+            leases::delivered(&self.delivery.database, &self.channel.id).await?;
+            self.backoff.reset();
+        }
+        Ok(())
+    }
+
+    /// Waits for the next attempt, unless the failures have lasted too long.
+    async fn wait(&mut self, after: Option<Duration>, why: &str) -> Result<(), Over> {
+        self.failing = true;
+        let patience = Duration::from_secs(self.delivery.limits.sender_disable_after_seconds);
+        if leases::failed(&self.delivery.database, &self.channel.id, why, patience).await? {
+            info!(channel = %self.channel.id, "disabled: {why}");
+            return Err(Over::Gone);
+        }
+        // Up to half is taken off by chance, so that many who failed together do not come back together.
+        let own = self.backoff.delay().mul_f64(rand::random_range(0.5..=1.0));
+        let delay = after.map_or(own, |after| after.min(RETRY_AFTER_MOST).max(own));
+        debug!(channel = %self.channel.id, "again in {delay:?}: {why}");
+        sleep(delay).await;
+        Ok(())
+    }
+}
+
+/// The same for each attempt at the same list, on whatever node.
+fn message_id(place: &str, frame: &str) -> Uuid {
+    let hash = Sha256::new().chain_update(place).chain_update("\n").chain_update(frame).finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// Push services of platforms carry JSON.
+fn in_json(frame: &str) -> String {
+    match xml::read(frame.as_bytes()) {
+        Ok((root, value)) if frame.starts_with('<') => json!({ root: value }).to_string(),
+        _ => frame.to_owned(),
+    }
+}
