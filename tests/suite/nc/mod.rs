@@ -5,6 +5,7 @@ mod channels;
 mod formats;
 mod lifetime;
 mod socket;
+mod webhooks;
 
 use reqwest::Method;
 

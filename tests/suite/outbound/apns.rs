@@ -107,7 +107,7 @@ async fn without_an_answer_it_is_to_be_tried_again() {
     let senders = senders_with(&hangs.url, impatient());
     assert_eq!(kind(&senders.push_native(Native::Apns, DEVICE, &message()).await), "retry");
     // A server that speaks HTTP/1 only, and not for long.
-    let resets = stand_in::resets_after(b"HTTP/1.1 200 OK\r\n\r\n").await;
+    let resets = crate::support::stand_in::resets_after(b"HTTP/1.1 200 OK\r\n\r\n").await;
     assert_eq!(kind(&send(&resets).await), "retry");
 }
 

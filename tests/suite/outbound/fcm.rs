@@ -3,8 +3,8 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde_json::json;
 
 use super::keys::RSA;
-use super::stand_in::Received;
 use super::*;
+use crate::support::stand_in::Received;
 
 const SEND: &str = "/v1/projects/my-project/messages:send";
 const TOKEN: &str = "/token";

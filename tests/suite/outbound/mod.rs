@@ -5,7 +5,6 @@ mod fcm;
 mod keys;
 mod pap;
 mod settings;
-mod stand_in;
 mod webhook;
 mod wns;
 
@@ -20,7 +19,7 @@ use tocsin::outbound::config::Push;
 use tocsin::outbound::{Message, Native, Outcome, Senders, SigningSecret};
 use uuid::Uuid;
 
-use stand_in::{Reply, StandIn, reply};
+use crate::support::stand_in::{Reply, StandIn, reply};
 
 const NOTIFICATION: &str = r#"{"notificationList":[{"nmsEventList":{"index":7,"link":[]}}]}"#;
 

@@ -2,8 +2,8 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use tocsin::outbound::config::OmaPush;
 
-use super::stand_in::Received;
 use super::*;
+use crate::support::stand_in::Received;
 
 fn settings(url: &str) -> OmaPush {
     OmaPush {
@@ -162,7 +162,8 @@ async fn statuses_and_broken_answers_have_their_outcomes() {
     let hangs = StandIn::start(|_, _| None).await;
     let senders = Senders::new(&Push { oma_push: Some(settings(&hangs.url)), ..impatient() }, false).unwrap();
     assert_eq!(kind(&senders.push_oma("+1", None, &message()).await), "retry");
-    let resets = stand_in::resets_after(b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000\r\n\r\n<pap>").await;
+    let resets =
+        crate::support::stand_in::resets_after(b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000\r\n\r\n<pap>").await;
     assert_eq!(kind(&send(&resets).await), "retry");
 }
 

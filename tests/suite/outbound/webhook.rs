@@ -5,8 +5,8 @@ use futures_util::stream;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::stand_in::Received;
 use super::*;
+use crate::support::stand_in::Received;
 
 /// Senders that may call this machine.
 fn senders() -> Senders {
@@ -112,9 +112,9 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn without_an_answer_it_is_to_be_tried_again() {
     let hangs = StandIn::start(|_, _| None).await;
-    let half = stand_in::resets_after(b"HTTP/1.1 200 O").await;
-    let silent = stand_in::resets_after(b"").await;
-    let noise = stand_in::resets_after(b"SSH-2.0-OpenSSH\r\n\r\n").await;
+    let half = crate::support::stand_in::resets_after(b"HTTP/1.1 200 O").await;
+    let silent = crate::support::stand_in::resets_after(b"").await;
+    let noise = crate::support::stand_in::resets_after(b"SSH-2.0-OpenSSH\r\n\r\n").await;
     for url in [hangs.url.as_str(), &half, &silent, &noise, "http://127.0.0.1:1/", "http://no-such-host.invalid/"] {
         let outcome = post_impatiently(&format!("{url}?token=hush")).await;
         assert_eq!(kind(&outcome), "retry", "{url}: {outcome:?}");
@@ -124,7 +124,7 @@ async fn without_an_answer_it_is_to_be_tried_again() {
 
 #[tokio::test]
 async fn after_the_status_the_body_does_not_matter() {
-    let resets = stand_in::resets_after(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nthan").await;
+    let resets = crate::support::stand_in::resets_after(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nthan").await;
     assert_eq!(post(&resets).await, Outcome::Delivered);
     let endless = StandIn::start(|_, _| {
         let chunks = stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 1000])));

@@ -1,7 +1,7 @@
 use serde_json::json;
 
-use super::stand_in::Received;
 use super::*;
+use crate::support::stand_in::Received;
 
 const TOKEN: &str = "/token";
 const CHANNEL: &str = "/?token=AwYAAAD%2fabc%3d";

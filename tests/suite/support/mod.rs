@@ -4,6 +4,7 @@ pub mod client;
 pub mod postgres;
 pub mod raw;
 pub mod server;
+pub mod stand_in;
 
 use std::time::{Duration, Instant};
 

@@ -5,7 +5,6 @@ use std::process::Stdio;
 
 use tocsin::app;
 use tocsin::config::{Config, DatabaseChoice, Limits};
-use tocsin::outbound::config::Push;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -24,14 +23,20 @@ impl Server {
     }
 
     pub async fn start_with(database: &Database, limits: Limits) -> Server {
-        let config = Config {
+        Server::start_as(database, |config| config.limits = limits).await
+    }
+
+    /// With settings of the test's own.
+    pub async fn start_as(database: &Database, change: impl FnOnce(&mut Config)) -> Server {
+        let mut config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             database: DatabaseChoice::Url(database.url().to_owned()),
             public_url: None,
-            limits,
-            push: Push::default(),
+            limits: Limits::default(),
+            push: Default::default(),
             allow_private_targets: false,
         };
+        change(&mut config);
         let running = app::Server::start(config).await.unwrap();
         let api = Api::new(&running.url);
         Server { running, api }
