@@ -81,11 +81,12 @@ returns void language plpgsql as $$
 begin
     case kind
     when 'channel.created' then
-        insert into tocsin.channels (id, user_id, channel_type, max_notifications, client_correlator, application_tag, created_at)
+        insert into tocsin.channels (id, user_id, channel_type, max_notifications, max_wait_seconds, client_correlator,
+                                     application_tag, created_at)
         values (data ->> 'id', data ->> 'user', data ->> 'type', (data ->> 'maxNotifications')::integer,
-                data ->> 'clientCorrelator', data ->> 'applicationTag', edited_at);
-    when 'channel.opened' then
-        null; -- tells the nodes which socket is the newest
+                coalesce((data ->> 'maxWaitTime')::integer, 0), data ->> 'clientCorrelator', data ->> 'applicationTag', edited_at);
+    when 'channel.opened', 'channel.notified' then
+        null; -- which connection is the newest; what an enabler posted
     when 'channel.deleted', 'channel.expired' then
         delete from tocsin.channels where id = data ->> 'id';
     else

@@ -5,6 +5,7 @@ pub mod confirm;
 pub mod cursor;
 pub mod hub;
 pub mod queue;
+pub mod rate;
 pub mod rows;
 pub mod secret;
 
@@ -58,6 +59,8 @@ pub struct Channel {
     pub channel_type: ChannelType,
     /// Most lists in one notificationList.
     pub max_notifications: u32,
+    /// Longest that a polling client lets a pending notification wait, in seconds (5.2.2.6).
+    pub max_wait_seconds: u32,
     /// Echoed to the client.
     pub client_correlator: Option<String>,
     /// Echoed to the client.

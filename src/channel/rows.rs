@@ -2,6 +2,7 @@
 
 use tokio_postgres::Row;
 
+use super::cursor::Cursor;
 use super::secret::UrlKey;
 use super::{Channel, ChannelType};
 use crate::base::ids::{ChannelId, UserId};
@@ -23,6 +24,8 @@ pub struct NewChannel {
     pub channel_type: ChannelType,
     /// Most lists in one notificationList.
     pub max_notifications: u32,
+    /// Longest that a polling client lets a pending notification wait, in seconds; `None` for other types.
+    pub max_wait_seconds: Option<u32>,
     /// Echoed.
     pub client_correlator: Option<String>,
     /// Echoed.
@@ -48,6 +51,7 @@ pub async fn create(database: &Database, new: NewChannel, channels_max: u32) -> 
                 &new.application_tag,
                 &i64::from(new.lifetime_seconds),
                 &i64::from(channels_max),
+                &new.max_wait_seconds.map(i64::from),
             ],
         )
         .await?
@@ -57,6 +61,7 @@ pub async fn create(database: &Database, new: NewChannel, channels_max: u32) -> 
         user: new.user,
         channel_type: new.channel_type,
         max_notifications: new.max_notifications,
+        max_wait_seconds: new.max_wait_seconds.unwrap_or(0),
         client_correlator: new.client_correlator,
         application_tag: new.application_tag,
         lifetime_seconds: new.lifetime_seconds,
@@ -105,6 +110,57 @@ pub async fn open(database: &Database, id: &ChannelId, connection: &str) -> Resu
     Ok(row.get(0))
 }
 
+/// A notification that an enabler posts.
+#[derive(Debug)]
+pub struct Callback<'a> {
+    /// `JSON` or `XML`.
+    pub format: &'a str,
+    /// The notification, as text of that format.
+    pub body: &'a str,
+    /// The sender's name for it: the same one again is none.
+    pub key: Option<&'a str>,
+}
+
+/// Takes a notification for a channel's client; it is in the log when this returns. [`Error::Busy`] when
+/// `pending_max` wait for the client.
+pub async fn take_callback(
+    database: &Database,
+    id: &ChannelId,
+    callback: &Callback<'_>,
+    pending_max: u32,
+) -> Result<()> {
+    let client = database.get().await?;
+    let statement = client.prepare_cached("select tocsin.take_callback($1, $2, $3, $4, $5)").await?;
+    let row = client
+        .query_one(
+            &statement,
+            &[&id.as_str(), &callback.format, &callback.body, &callback.key, &i64::from(pending_max)],
+        )
+        .await?;
+    match row.get(0) {
+        "gone" => Err(NO_CHANNEL),
+        "full" => Err(Error::Busy(format!("channel {id}: {pending_max} callbacks wait for its client"))),
+        _ => Ok(()),
+    }
+}
+
+/// Where delivery of the channel's callbacks stands, as its client confirmed it.
+pub async fn callbacks_cursor(database: &Database, id: &ChannelId) -> Result<Cursor> {
+    let client = database.get().await?;
+    let statement = client.prepare_cached(include_str!("../../sql/queries/channel_cursor.sql")).await?;
+    let row = client.query_opt(&statement, &[&id.as_str()]).await?.ok_or(NO_CHANNEL)?;
+    Ok(Cursor {
+        generation: CREATED_SEQ,
+        next_seq: row.get("next_seq"),
+        next_at: row.get("next_at"),
+        next_index: row.get("next_index"),
+        reset: false,
+    })
+}
+
+/// `channel.created` is the first event of its stream.
+const CREATED_SEQ: i64 = 1;
+
 const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
 
 async fn select(database: &Database, user: Option<&UserId>, id: Option<&ChannelId>) -> Result<Vec<Row>> {
@@ -121,6 +177,7 @@ fn channel(row: &Row) -> Result<Channel> {
         channel_type: ChannelType::parse(channel_type)
             .ok_or_else(|| Error::internal(anyhow::anyhow!("channel type {channel_type} in the database")))?,
         max_notifications: row.get::<_, i32>("max_notifications").unsigned_abs(),
+        max_wait_seconds: row.get::<_, i32>("max_wait_seconds").unsigned_abs(),
         client_correlator: row.get("client_correlator"),
         application_tag: row.get("application_tag"),
         lifetime_seconds: row.get::<_, i32>("lifetime_seconds").unsigned_abs(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
+use crate::channel::rate::Rates;
 use crate::config::Limits;
 use crate::delivery::Delivery;
 use crate::lifecycle::Tasks;
@@ -26,6 +27,8 @@ pub struct App {
     pub confirmations: Arc<Confirmations>,
     /// Serves sockets.
     pub delivery: Arc<Delivery>,
+    /// How often enablers post.
+    pub callback_rates: Arc<Rates>,
     /// How the log is followed.
     pub tail: Arc<Status>,
     /// To wait for sessions at the end.

@@ -57,6 +57,8 @@ pub enum Kind {
     ChannelCreated,
     /// A socket was opened for a channel: it supersedes all older ones.
     ChannelOpened,
+    /// An enabler posted a notification to a channel.
+    ChannelNotified,
     /// A channel was deleted by its client.
     ChannelDeleted,
     /// A channel outlived its lifetime.
@@ -77,6 +79,7 @@ impl Kind {
             "subscription.deleted" | "subscription.expired" => Kind::SubscriptionEnded,
             "channel.created" => Kind::ChannelCreated,
             "channel.opened" => Kind::ChannelOpened,
+            "channel.notified" => Kind::ChannelNotified,
             "channel.deleted" => Kind::ChannelDeleted,
             "channel.expired" => Kind::ChannelExpired,
             _ => Kind::ObjectCreated,
@@ -145,6 +148,15 @@ pub struct Opened {
     pub connection: String,
 }
 
+/// What a `channel.notified` event says: a notification as an enabler posted it.
+#[derive(Debug, Deserialize)]
+pub struct Notified {
+    /// `JSON` or `XML`.
+    pub format: String,
+    /// The notification, in that format.
+    pub body: String,
+}
+
 impl Event {
     /// Puts an event together from its columns.
     pub fn new(
@@ -176,6 +188,11 @@ impl Event {
 
     /// What a `channel.opened` says.
     pub fn opened(&self) -> Option<Opened> {
+        serde_json::from_str(self.data.get()).ok()
+    }
+
+    /// What a `channel.notified` says.
+    pub fn notified(&self) -> Option<Notified> {
         serde_json::from_str(self.data.get()).ok()
     }
 

@@ -13,11 +13,13 @@ mod embedded {
 const REPLACEABLE: &[(&str, &str)] = &[
     ("views/messages.sql", include_str!("../../sql/views/messages.sql")),
     ("functions/apply.sql", include_str!("../../sql/functions/apply.sql")),
+    ("functions/callbacks.sql", include_str!("../../sql/functions/callbacks.sql")),
     ("functions/cluster.sql", include_str!("../../sql/functions/cluster.sql")),
     ("functions/completed.sql", include_str!("../../sql/functions/completed.sql")),
     ("functions/guard.sql", include_str!("../../sql/functions/guard.sql")),
     ("functions/messages.sql", include_str!("../../sql/functions/messages.sql")),
     ("functions/partitions.sql", include_str!("../../sql/functions/partitions.sql")),
+    ("functions/positions.sql", include_str!("../../sql/functions/positions.sql")),
     ("functions/ring.sql", include_str!("../../sql/functions/ring.sql")),
     ("functions/stamp.sql", include_str!("../../sql/functions/stamp.sql")),
     ("functions/tokens.sql", include_str!("../../sql/functions/tokens.sql")),

@@ -28,6 +28,7 @@ pub async fn create(State(app): State<App>, ids: PathIds, _: ReadsJson, JsonBody
         user,
         channel_type: wish.channel_type,
         max_notifications: wish.max_notifications.unwrap_or(limits.notifications_default).min(limits.notifications_max),
+        max_wait_seconds: None,
         client_correlator: wish.client_correlator,
         application_tag: wish.application_tag,
         lifetime_seconds: super::lifetime::granted(wish.lifetime_seconds, limits),

@@ -1,5 +1,6 @@
 //! The Notification Channel API, through HTTP and WebSockets.
 
+mod callbacks;
 mod channel;
 mod channels;
 mod lifetime;
