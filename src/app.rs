@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
+use crate::channel::rate::Rates;
 use crate::channel::rows as channels;
 use crate::config::{Config, DatabaseChoice};
 use crate::delivery::Delivery;
@@ -123,6 +124,7 @@ impl Server {
             confirmations: confirmations.clone(),
             delivery: delivery.clone(),
             senders: senders.clone(),
+            callback_rates: Arc::new(Rates::new(config.limits.callbacks_per_second_max)),
             tail: tail.clone(),
             tasks: tasks.clone(),
         };
@@ -135,6 +137,7 @@ impl Server {
         tasks.spawn("expire", maintenance::expire(database.clone(), tasks.stopping()));
         let months = config.limits.partitions_months_ahead;
         tasks.spawn("partitions", maintenance::partitions(database.clone(), months, tasks.stopping()));
+        tasks.spawn("callback keys", maintenance::callback_keys(database.clone(), tasks.stopping()));
         tasks.spawn("http", serve(listener, app, tasks.stopping()));
         info!("listening on {address}");
         Ok(Server { address, url: root, tail, tasks, home, database, confirmations })

@@ -102,6 +102,9 @@ pub struct Config {
     pub allow_private_targets: bool,
 }
 
+/// The log's limit of 1 MiB for an event, less what stands around a notification.
+const CALLBACK_BYTES_MOST: usize = 1_000_000;
+
 /// Policy: defaults and caps, each with its unit in its name. Section `[limits]` of the file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -126,6 +129,12 @@ pub struct Limits {
     pub channels_per_user_max: u32,
     /// Size of a request body.
     pub body_bytes_max: usize,
+    /// Size of a notification that an enabler posts. (The log takes events of up to 1 MiB.)
+    pub callback_bytes_max: usize,
+    /// Notifications a second that one node takes for one channel, and as many at once.
+    pub callbacks_per_second_max: u32,
+    /// Notifications posted to one channel that wait for its client.
+    pub callbacks_pending_max: u32,
     /// Events waiting for a slow client before they are dropped, to be read from the log again.
     pub queue_events_max: usize,
     /// A client that does not take a frame, or answer a Ping, for so long is disconnected.
@@ -151,12 +160,29 @@ impl Default for Limits {
             subscriptions_per_channel_max: 1000,
             channels_per_user_max: 1000,
             body_bytes_max: 1 << 20,
+            callback_bytes_max: 256 << 10,
+            callbacks_per_second_max: 1000,
+            callbacks_pending_max: 100_000,
             queue_events_max: 256,
             socket_stall_seconds: 60,
             socket_ping_seconds: 30,
             sender_disable_after_seconds: 5 * 86400,
             partitions_months_ahead: 3,
         }
+    }
+}
+
+impl Limits {
+    /// What cannot be.
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.callback_bytes_max > CALLBACK_BYTES_MOST {
+            faults.push(format!("callback_bytes_max: at most {CALLBACK_BYTES_MOST}, since it becomes one event"));
+        }
+        if self.callbacks_per_second_max == 0 {
+            faults.push("callbacks_per_second_max: at least 1".to_owned());
+        }
+        faults
     }
 }
 
@@ -179,6 +205,7 @@ impl Config {
         {
             faults.push(format!("--public-url {url}: {fault}"));
         }
+        faults.extend(file.limits.faults());
         if !faults.is_empty() {
             bail!("{}", faults.join("\n"));
         }

@@ -84,8 +84,8 @@ begin
         insert into tocsin.channels (id, user_id, settings, format, client_correlator, application_tag, created_at)
         values (data ->> 'id', data ->> 'user', data -> 'settings', data ->> 'format',
                 data ->> 'clientCorrelator', data ->> 'applicationTag', edited_at);
-    when 'channel.opened' then
-        null; -- tells the nodes which socket is the newest
+    when 'channel.opened', 'channel.notified' then
+        null; -- which connection is the newest; what an enabler posted
     when 'channel.disabled' then
         update tocsin.channels set disabled_at = edited_at, disabled_why = data ->> 'why' where id = data ->> 'id';
     when 'channel.enabled' then

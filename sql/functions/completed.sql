@@ -15,6 +15,11 @@ begin
         if e.stream not like '$channel/%' then
             raise exception 'kind % belongs in the stream of a channel', e.kind using errcode = 'invalid_parameter_value';
         end if;
+        if e.kind = 'channel.notified'
+           and (coalesce(e.data ->> 'format', '') not in ('JSON', 'XML') or jsonb_typeof(e.data -> 'body') is distinct from 'string') then
+            raise exception 'a channel.notified has a format, JSON or XML, and the notification as text in body'
+                using errcode = 'invalid_parameter_value';
+        end if;
     when 'box', 'folder' then
         if e.kind <> 'box.reset' then
             raise exception 'unknown kind of event: %', e.kind using errcode = 'invalid_parameter_value';

@@ -7,7 +7,10 @@ begin
         return false;
     end if;
     delete from tocsin.senders where channel_id = channel;
-    delete from tocsin.cursors where subscription_id in (select id from tocsin.subscriptions where channel_id = channel);
+    delete from tocsin.cursors
+    where source_id = channel or source_id in (select id from tocsin.subscriptions where channel_id = channel);
+    delete from tocsin.callback_keys where channel_id = channel;
+    delete from tocsin.polls where channel_id = channel;
     insert into tocsin.events (stream, kind, data)
     select ends.stream, ends.kind, ends.data from (
         select '$channel/' || channel as stream, 'channel.' || how as kind, jsonb_build_object('id', channel) as data
@@ -31,7 +34,7 @@ begin
     end if;
     insert into tocsin.events (stream, kind, data)
     values (of_stream, 'subscription.' || how, jsonb_build_object('id', subscription, 'channel', of_channel));
-    delete from tocsin.cursors where subscription_id = subscription;
+    delete from tocsin.cursors where source_id = subscription;
     return true;
 end
 $$;

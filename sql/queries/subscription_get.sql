@@ -6,9 +6,9 @@ select s.id, s.stream, s.channel_id, s.callback_data, s.format, s.filter, s.clie
        coalesce(c.next_seq, s.start_seq) as next_seq,
        coalesce(c.next_at, s.start_at) as next_at,
        coalesce(c.next_index, s.start_index) as next_index,
-       c.subscription_id is null and s.start_reset as reset
+       c.source_id is null and s.start_reset as reset
 from tocsin.subscriptions s
-left join tocsin.cursors c on c.subscription_id = s.id and c.generation = s.generation
+left join tocsin.cursors c on c.source_id = s.id and c.generation = s.generation
 where s.expires_at > now()
   and ($1::text is null or s.stream = $1)
   and ($2::text is null or s.id = $2)

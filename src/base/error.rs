@@ -58,6 +58,12 @@ pub enum Error {
         /// The rule, for a person.
         rule: String,
     },
+    /// More of something than this server takes in a second (POL0001, 429).
+    #[error("{rule}")]
+    TooMany {
+        /// The rule, for a person.
+        rule: String,
+    },
     /// The database cannot be reached or is too busy: try again later (SVC2001).
     #[error("busy: {0}")]
     Busy(String),

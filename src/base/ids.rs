@@ -132,6 +132,25 @@ opaque_id! {
     SubscriptionId
 }
 
+/// What a channel delivers from; each is delivered in the order of its stream, and has a cursor of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SourceId {
+    /// One of the channel's subscriptions.
+    Subscription(SubscriptionId),
+    /// What enablers post to the channel's own callbackURL.
+    Callbacks(ChannelId),
+}
+
+impl SourceId {
+    /// The id under which its cursor is stored.
+    pub fn as_str(&self) -> &str {
+        match self {
+            SourceId::Subscription(id) => id.as_str(),
+            SourceId::Callbacks(id) => id.as_str(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::cursor::Cursor;
 use crate::base::Result;
-use crate::base::ids::SubscriptionId;
+use crate::base::ids::SourceId;
 use crate::postgres::Database;
 
 /// A first confirmation after a quiet time is stored this soon, so that what a client reads agrees with what it got.
@@ -19,10 +19,10 @@ const SOON: Duration = Duration::from_millis(20);
 /// Under load, positions are stored this often.
 const OFTEN: Duration = Duration::from_millis(500);
 
-/// The confirmed positions not stored yet: at most one for each subscription connected here.
+/// The confirmed positions not stored yet: at most one for each source of a channel connected here.
 #[derive(Default)]
 pub struct Confirmations {
-    waiting: Mutex<HashMap<SubscriptionId, Cursor>>,
+    waiting: Mutex<HashMap<SourceId, Cursor>>,
     more: Notify,
     /// Held while positions are on their way to the database: whoever flushes waits for those, too.
     storing: tokio::sync::Mutex<()>,
@@ -30,8 +30,8 @@ pub struct Confirmations {
 
 impl Confirmations {
     /// A client has everything before this position.
-    pub fn confirm(&self, subscription: SubscriptionId, cursor: Cursor) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(subscription, cursor);
+    pub fn confirm(&self, source: SourceId, cursor: Cursor) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(source, cursor);
         self.more.notify_one();
     }
 
@@ -46,8 +46,8 @@ impl Confirmations {
         let stored = store(database, &batch).await;
         if stored.is_err() {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            for (subscription, cursor) in batch {
-                waiting.entry(subscription).or_insert(cursor);
+            for (source, cursor) in batch {
+                waiting.entry(source).or_insert(cursor);
             }
         }
         stored
@@ -75,8 +75,8 @@ impl Confirmations {
     }
 }
 
-async fn store(database: &Database, batch: &HashMap<SubscriptionId, Cursor>) -> Result<()> {
-    let ids: Vec<&str> = batch.keys().map(SubscriptionId::as_str).collect();
+async fn store(database: &Database, batch: &HashMap<SourceId, Cursor>) -> Result<()> {
+    let ids: Vec<&str> = batch.keys().map(SourceId::as_str).collect();
     let column = |of: fn(&Cursor) -> i64| batch.values().map(of).collect::<Vec<_>>();
     let times: Vec<_> = batch.values().map(|cursor| cursor.next_at).collect();
     let client = database.get().await?;

@@ -1,8 +1,8 @@
-//! How far a subscription has been delivered, and the one rule that merges live events and replay: pure.
+//! How far a subscription, or what is posted to a channel, has been delivered, and the one rule that merges live events and replay: pure.
 
 use chrono::{DateTime, Utc};
 
-/// Where delivery of one subscription stands.
+/// Where delivery from one source stands: of a subscription, or of what is posted to the channel itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     /// Seq of the event that set the position (creation, or an update with a restartToken). A position of an older

@@ -201,7 +201,7 @@ impl State {
 
     fn hand_on(&mut self, event: Event) {
         match event.kind {
-            Kind::ChannelOpened => return self.opened(&event),
+            Kind::ChannelOpened => self.opened(&event), // and its followers' cursors move past it
             Kind::ChannelDeleted => return self.over(&event, End::Deleted),
             Kind::ChannelExpired => return self.over(&event, End::Expired),
             _ => {}
@@ -247,8 +247,8 @@ impl Sink for Hub {
     }
 
     fn copy(&self, event: Event) {
-        // Only what a box's content became: everything else waits for the tail.
-        if !event.kind.is_notified() {
+        // Only what is delivered: everything else waits for the tail.
+        if !event.kind.is_notified() && event.kind != Kind::ChannelNotified {
             return;
         }
         let state = lock(&self.state);

@@ -6,6 +6,7 @@ pub mod cursor;
 pub mod hub;
 pub mod leases;
 pub mod queue;
+pub mod rate;
 pub mod rows;
 pub mod secret;
 

@@ -3,6 +3,7 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
+use super::cursor::Cursor;
 use super::secret::UrlKey;
 use super::{Channel, Settings};
 use crate::base::ids::{ChannelId, UserId};
@@ -117,6 +118,57 @@ pub async fn open(database: &Database, id: &ChannelId, connection: &str) -> Resu
     let row = client.query_opt(&statement, &[&id.as_str(), &connection]).await?.ok_or(NO_CHANNEL)?;
     Ok(row.get(0))
 }
+
+/// A notification that an enabler posts.
+#[derive(Debug)]
+pub struct Callback<'a> {
+    /// Of the body.
+    pub format: Format,
+    /// The notification, as text of that format.
+    pub body: &'a str,
+    /// The sender's name for it: the same one again is none.
+    pub key: Option<&'a str>,
+}
+
+/// Takes a notification for a channel's client; it is in the log when this returns. [`Error::Busy`] when
+/// `pending_max` wait for the client.
+pub async fn take_callback(
+    database: &Database,
+    id: &ChannelId,
+    callback: &Callback<'_>,
+    pending_max: u32,
+) -> Result<()> {
+    let client = database.get().await?;
+    let statement = client.prepare_cached("select tocsin.take_callback($1, $2, $3, $4, $5)").await?;
+    let row = client
+        .query_one(
+            &statement,
+            &[&id.as_str(), &callback.format.name(), &callback.body, &callback.key, &i64::from(pending_max)],
+        )
+        .await?;
+    match row.get(0) {
+        "gone" => Err(NO_CHANNEL),
+        "full" => Err(Error::Busy(format!("channel {id}: {pending_max} callbacks wait for its client"))),
+        _ => Ok(()),
+    }
+}
+
+/// Where delivery of the channel's callbacks stands, as its client confirmed it.
+pub async fn callbacks_cursor(database: &Database, id: &ChannelId) -> Result<Cursor> {
+    let client = database.get().await?;
+    let statement = client.prepare_cached(include_str!("../../sql/queries/channel_cursor.sql")).await?;
+    let row = client.query_opt(&statement, &[&id.as_str()]).await?.ok_or(NO_CHANNEL)?;
+    Ok(Cursor {
+        generation: CREATED_SEQ,
+        next_seq: row.get("next_seq"),
+        next_at: row.get("next_at"),
+        next_index: row.get("next_index"),
+        reset: false,
+    })
+}
+
+/// `channel.created` is the first event of its stream.
+const CREATED_SEQ: i64 = 1;
 
 const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
 

@@ -1,5 +1,5 @@
-//! Following a channel, whatever carries its notifications to the client: where it stands in each subscription, what
-//! the hub brings, what the log has, and what the client has confirmed.
+//! Following a channel, whatever carries its notifications to the client: where it stands in each source, what the
+//! hub brings, what the log has, and what the client has confirmed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use tracing::debug;
 
 use super::Delivery;
 use super::positions::Positions;
-use crate::base::ids::{BoxName, SubscriptionId};
-use crate::base::{Error, Result};
-use crate::channel::Channel;
+use crate::base::ids::{BoxName, SourceId, Stream};
+use crate::base::{Error, Format, Result};
 use crate::channel::cursor::Cursor;
 use crate::channel::hub::{Connection, End};
 use crate::channel::queue::{Item, Taken};
+use crate::channel::{Channel, rows as channels};
 use crate::log::{Event, rows as log};
 use crate::subscription::rows as subscriptions;
 
@@ -32,6 +32,8 @@ pub struct Feed {
     delivery: Arc<Delivery>,
     connection: Arc<Connection>,
     positions: Positions,
+    /// What its client reads.
+    format: Format,
     /// From here nothing is lost, whatever of the frames that were ready was still sent.
     restart_at: Option<DateTime<Utc>>,
 }
@@ -42,7 +44,7 @@ impl Feed {
         let name = uuid::Uuid::new_v4().simple().to_string();
         let connection = delivery.hub.connect(channel.id.clone(), name, delivery.limits.queue_events_max);
         let positions = Positions::new(delivery.urls.clone(), channel.settings.max_notifications);
-        Feed { delivery, connection, positions, restart_at: None }
+        Feed { delivery, connection, positions, format: channel.format, restart_at: None }
     }
 
     /// The hub's side of it.
@@ -55,12 +57,15 @@ impl Feed {
         self.delivery.hub.disconnect(&self.connection);
     }
 
-    /// Takes up all subscriptions of the channel, holds their cursors against the log, and reads on from there. From
-    /// the connect on, the hub has told us of new ones; it is told of the streams before their log is read: so nothing
-    /// falls between.
+    /// Takes up all subscriptions of the channel and its own callbacks, holds their cursors against the log, and reads
+    /// on from there. From the connect on, the hub has told us of new ones; it is told of the streams before their log
+    /// is read: so nothing falls between. [`Error::NotFound`] when the channel is over.
     pub async fn take_up_all(&mut self) -> Result<()> {
-        let database = self.delivery.database.clone();
-        let all = retry(|| subscriptions::of_channel(&database, &self.connection.channel)).await?;
+        let (database, channel) = (self.delivery.database.clone(), self.connection.channel.clone());
+        self.delivery.hub.follow(&self.connection, &Stream::of_channel(&channel));
+        let cursor = retry(|| channels::callbacks_cursor(&database, &channel)).await?;
+        self.positions.take_up_callbacks(&channel, cursor, self.format);
+        let all = retry(|| subscriptions::of_channel(&database, &channel)).await?;
         let ids: Vec<_> = all.iter().map(|subscription| subscription.id.clone()).collect();
         self.positions.keep_only(&ids);
         for subscription in all {
@@ -122,10 +127,10 @@ impl Feed {
 
     /// Whether something must be read from the log before events can be taken as they come.
     pub fn is_behind(&self) -> bool {
-        self.positions.behind().is_some()
+        self.positions.is_behind()
     }
 
-    /// Reads one page of the log for one subscription that is behind.
+    /// Reads one page of the log for one source that is behind.
     pub async fn read_page(&mut self) -> Result<()> {
         let Some((id, stream, seq)) = self.positions.behind() else { return Ok(()) };
         match log::read_stream(&self.delivery.database, &stream, seq, PAGE_EVENTS).await {
@@ -150,12 +155,12 @@ impl Feed {
     }
 
     /// The positions that moved since they were last taken: confirmed once everything before them has arrived.
-    pub fn take_moved(&mut self) -> Vec<(SubscriptionId, Cursor)> {
+    pub fn take_moved(&mut self) -> Vec<(SourceId, Cursor)> {
         self.positions.take_moved()
     }
 
     /// The client has everything before these positions.
-    pub fn confirm(&self, positions: Vec<(SubscriptionId, Cursor)>) {
+    pub fn confirm(&self, positions: Vec<(SourceId, Cursor)>) {
         for (id, cursor) in positions {
             self.delivery.confirmations.confirm(id, cursor);
         }

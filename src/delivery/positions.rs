@@ -1,4 +1,4 @@
-//! The subscriptions of one connected channel and where each stands; turns events into frames. No I/O.
+//! The sources of one connected channel and where each stands; turns events into frames. No I/O.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -6,141 +6,217 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::base::Format;
-use crate::base::ids::{Stream, SubscriptionId};
+use crate::base::ids::{ChannelId, SourceId, Stream, SubscriptionId};
 use crate::channel::cursor::{Cursor, Horizon, Step};
 use crate::log::{Event, Kind};
 use crate::subscription::Subscription;
-use crate::wire::nc;
 use crate::wire::nms::{self, EventListShape};
 use crate::wire::urls::Urls;
+use crate::wire::{callback, nc};
 
-/// A frame is sent when it has grown this large, however few lists it holds.
+/// A frame is sent when it has grown this large, however few notifications it holds.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
 
-/// One subscription of the channel.
+/// What is delivered.
+#[derive(Debug)]
+enum Source {
+    /// Events of a box, each in an nmsEventList.
+    Subscription { subscription: Box<Subscription>, shape: EventListShape },
+    /// What enablers post to the channel, each as it is.
+    Callbacks {
+        /// The position as the database has it: of the same history as the log.
+        stored: Cursor,
+        /// What the client reads.
+        format: Format,
+    },
+}
+
+/// A source, and where its delivery stands.
 #[derive(Debug)]
 struct Live {
-    subscription: Subscription,
-    shape: EventListShape,
+    source: Source,
+    stream: Stream,
+    cursor: Cursor,
 }
 
 impl Live {
-    /// Whether the event is about this subscription, and later than what we know of it.
+    /// Whether the event is about this very subscription, and later than what we know of it.
     fn is_news(&self, event: &Event) -> bool {
+        let Source::Subscription { subscription, .. } = &self.source else { return false };
         matches!(event.kind, Kind::SubscriptionRepositioned | Kind::SubscriptionEnded)
-            && event.seq > self.subscription.cursor.generation
-            && event.subscription().is_some_and(|told| told.id() == self.subscription.id)
+            && event.seq > self.cursor.generation
+            && event.subscription().is_some_and(|told| told.id() == subscription.id)
+    }
+
+    /// The body of the notification that the client gets of this event, if it gets one.
+    fn body<'a>(&self, event: &'a Event, urls: &Urls) -> Option<&'a str> {
+        match &self.source {
+            Source::Subscription { subscription, .. } if subscription.wants(event) => {
+                event.body(subscription.format, |event| nms::event(event, urls, subscription.format))
+            }
+            Source::Callbacks { format, .. } if event.kind == Kind::ChannelNotified => {
+                event.body(*format, |event| callback::notification(event, *format))
+            }
+            _ => None,
+        }
+    }
+
+    /// The format of its notifications.
+    fn format(&self) -> Format {
+        match &self.source {
+            Source::Subscription { subscription, .. } => subscription.format,
+            Source::Callbacks { format, .. } => *format,
+        }
+    }
+
+    /// Writes a notification.
+    fn write(&self, out: &mut String, body: &str, index: i64, at: DateTime<Utc>) {
+        match &self.source {
+            Source::Subscription { shape, .. } => shape.write(out, body, index, at),
+            Source::Callbacks { .. } => out.push_str(body),
+        }
     }
 }
 
-/// The subscriptions of one connected channel.
+/// The sources of one connected channel.
 pub struct Positions {
     urls: Arc<Urls>,
-    lists_max: u32,
-    live: HashMap<SubscriptionId, Live>,
-    by_stream: HashMap<Stream, Vec<SubscriptionId>>,
+    notifications_max: u32,
+    live: HashMap<SourceId, Live>,
+    by_stream: HashMap<Stream, Vec<SourceId>>,
     /// Those that must read the log before they can take events as they come.
-    behind: HashSet<SubscriptionId>,
+    behind: HashSet<SourceId>,
     /// Those whose cursor has moved since it was confirmed last.
-    moved: HashSet<SubscriptionId>,
+    moved: HashSet<SourceId>,
     frame: String,
-    /// Of the lists in the frame: a frame holds lists of one format.
+    /// Of the notifications in the frame: a frame holds those of one format.
     format: Format,
-    lists: u32,
+    notifications: u32,
     frames: Vec<String>,
 }
 
 impl Positions {
-    /// No subscriptions yet; at most `lists_max` lists in a notificationList.
-    pub fn new(urls: Arc<Urls>, lists_max: u32) -> Self {
+    /// No sources yet; at most `notifications_max` notifications in a notificationList.
+    pub fn new(urls: Arc<Urls>, notifications_max: u32) -> Self {
         Positions {
             urls,
-            lists_max,
+            notifications_max,
             live: HashMap::new(),
             by_stream: HashMap::new(),
             behind: HashSet::new(),
             moved: HashSet::new(),
             frame: String::new(),
             format: Format::Json,
-            lists: 0,
+            notifications: 0,
             frames: Vec::new(),
         }
     }
 
-    /// Takes up a subscription as the database has it, to read the log from its cursor. What is in memory is further
-    /// than what is stored, unless the stored position is of a newer generation.
-    pub fn take_up(&mut self, mut subscription: Subscription) {
-        let id = subscription.id.clone();
+    /// Takes up a subscription as the database has it, to read the log from its cursor.
+    pub fn take_up(&mut self, subscription: Subscription) {
+        let id = SourceId::Subscription(subscription.id.clone());
+        let (stream, cursor) = (subscription.of.stream().clone(), subscription.cursor);
+        let shape = EventListShape::new(&subscription, &self.urls);
+        let source = Source::Subscription { subscription: Box::new(subscription), shape };
+        self.take_up_source(id, Live { source, stream, cursor });
+    }
+
+    /// Takes up what is posted to the channel, from the cursor that the database has.
+    pub fn take_up_callbacks(&mut self, channel: &ChannelId, cursor: Cursor, format: Format) {
+        let source = Source::Callbacks { stored: cursor, format };
+        self.take_up_source(
+            SourceId::Callbacks(channel.clone()),
+            Live { source, stream: Stream::of_channel(channel), cursor },
+        );
+    }
+
+    /// What is in memory is further than what is stored, unless the stored position is of a newer generation.
+    fn take_up_source(&mut self, id: SourceId, mut live: Live) {
         let moved = self.moved.contains(&id);
         if let Some(known) = self.remove(&id)
-            && known.subscription.cursor.generation >= subscription.cursor.generation
+            && known.cursor.generation >= live.cursor.generation
         {
-            subscription.cursor = known.subscription.cursor;
+            live.cursor = known.cursor;
             if moved {
                 self.moved.insert(id.clone());
             }
         }
-        self.by_stream.entry(subscription.of.stream().clone()).or_default().push(id.clone());
-        let shape = EventListShape::new(&subscription, &self.urls);
+        self.by_stream.entry(live.stream.clone()).or_default().push(id.clone());
         self.behind.insert(id.clone());
-        self.live.insert(id, Live { subscription, shape });
+        self.live.insert(id, live);
     }
 
     /// Forgets a subscription that has ended.
     pub fn drop_subscription(&mut self, id: &SubscriptionId) {
-        self.remove(id);
+        self.remove(&SourceId::Subscription(id.clone()));
     }
 
-    /// Forgets all but these.
+    /// Forgets all subscriptions but these.
     pub fn keep_only(&mut self, ids: &[SubscriptionId]) {
-        let gone: Vec<_> = self.live.keys().filter(|id| !ids.contains(id)).cloned().collect();
+        let is_gone = |id: &&SourceId| matches!(id, SourceId::Subscription(id) if !ids.contains(id));
+        let gone: Vec<_> = self.live.keys().filter(is_gone).cloned().collect();
         for id in gone {
             self.remove(&id);
         }
     }
 
-    fn remove(&mut self, id: &SubscriptionId) -> Option<Live> {
+    fn remove(&mut self, id: &SourceId) -> Option<Live> {
         let live = self.live.remove(id)?;
         self.behind.remove(id);
         self.moved.remove(id);
-        let stream = live.subscription.of.stream();
-        if let Some(ids) = self.by_stream.get_mut(stream) {
+        if let Some(ids) = self.by_stream.get_mut(&live.stream) {
             ids.retain(|other| other != id);
             if ids.is_empty() {
-                self.by_stream.remove(stream);
+                self.by_stream.remove(&live.stream);
             }
         }
         Some(live)
     }
 
-    /// Whether any subscription wants this stream.
+    /// Whether any source wants this stream.
     pub fn wants_stream(&self, stream: &Stream) -> bool {
         self.by_stream.contains_key(stream)
     }
 
     /// Every cursor, to be held against the log.
-    pub fn cursors(&self) -> Vec<(SubscriptionId, (Stream, Cursor))> {
-        let cursor = |live: &Live| (live.subscription.of.stream().clone(), live.subscription.cursor);
-        self.live.iter().map(|(id, live)| (id.clone(), cursor(live))).collect()
+    pub fn cursors(&self) -> Vec<(SourceId, (Stream, Cursor))> {
+        self.live.iter().map(|(id, live)| (id.clone(), (live.stream.clone(), live.cursor))).collect()
     }
 
-    /// What the log says of a cursor: where it cannot go on, a resetBox is due.
-    pub fn hold_against(&mut self, id: &SubscriptionId, horizon: &Horizon) {
+    /// What the log says of a cursor. Where a subscription's cannot go on, a resetBox is due. For callbacks there is
+    /// none: they go on from what is stored, which is of the same history as the log. A source that has all there is
+    /// need not read it.
+    pub fn hold_against(&mut self, id: &SourceId, horizon: &Horizon) {
         let Some(live) = self.live.get_mut(id) else { return };
-        let cursor = &mut live.subscription.cursor;
+        let cursor = &mut live.cursor;
         if !cursor.reset && !horizon.continues(cursor) {
-            cursor.reset_to(horizon.head_seq, horizon.head_at);
+            match &live.source {
+                Source::Subscription { .. } => cursor.reset_to(horizon.head_seq, horizon.head_at),
+                Source::Callbacks { stored, .. } => {
+                    *cursor = *stored;
+                    cursor.next_seq = stored.next_seq.min(horizon.head_seq + 1).max(horizon.base_seq + 1);
+                }
+            }
+        }
+        if !cursor.reset && cursor.next_seq > horizon.head_seq {
+            self.behind.remove(id);
         }
     }
 
-    /// A subscription that must read the log, and from where.
-    pub fn behind(&self) -> Option<(SubscriptionId, Stream, i64)> {
-        let id = self.behind.iter().next()?;
-        let live = self.live.get(id)?;
-        Some((id.clone(), live.subscription.of.stream().clone(), live.subscription.cursor.next_seq))
+    /// A source that must read the log, and from where: of several, the one that has heard nothing for longest, so
+    /// that a busy one does not keep the others waiting.
+    pub fn behind(&self) -> Option<(SourceId, Stream, i64)> {
+        let behind = self.behind.iter().filter_map(|id| Some((id, self.live.get(id)?)));
+        let (id, live) = behind.min_by_key(|(_, live)| live.cursor.next_at)?;
+        Some((id.clone(), live.stream.clone(), live.cursor.next_seq))
     }
 
-    /// An event that came by the tail, for all subscriptions of its stream.
+    /// Whether any source must read the log.
+    pub fn is_behind(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    /// An event that came by the tail, for all sources of its stream.
     pub fn offer(&mut self, event: &Event) {
         for (id, step) in self.steps(event) {
             match step {
@@ -160,20 +236,20 @@ impl Positions {
         }
     }
 
-    /// What the event is to each subscription of its stream that takes events as they come.
-    fn steps(&self, event: &Event) -> Vec<(SubscriptionId, Step)> {
+    /// What the event is to each source of its stream that takes events as they come.
+    fn steps(&self, event: &Event) -> Vec<(SourceId, Step)> {
         let ids = self.by_stream.get(&event.stream).into_iter().flatten().filter(|id| !self.behind.contains(*id));
-        ids.filter_map(|id| Some((id.clone(), self.live.get(id)?.subscription.cursor.step(event.seq)))).collect()
+        ids.filter_map(|id| Some((id.clone(), self.live.get(id)?.cursor.step(event.seq)))).collect()
     }
 
-    /// A page of the log for a subscription that was behind; `last`: it reaches the present. The log may be ahead of
-    /// the tail: where it says that this very subscription starts elsewhere or has ended, which nobody has told us yet,
+    /// A page of the log for a source that was behind; `last`: it reaches the present. The log may be ahead of the
+    /// tail: where it says that this very subscription starts elsewhere or has ended, which nobody has told us yet,
     /// the replay stops, for the caller to look at that event. Going on would give indexes to what never has them.
-    pub fn replay(&mut self, id: &SubscriptionId, page: &[Arc<Event>], last: bool) -> Option<Arc<Event>> {
+    pub fn replay(&mut self, id: &SourceId, page: &[Arc<Event>], last: bool) -> Option<Arc<Event>> {
         self.pass_reset(id);
         for event in page {
             let live = self.live.get(id)?;
-            if live.subscription.cursor.step(event.seq) == Step::Take {
+            if live.cursor.step(event.seq) == Step::Take {
                 if live.is_news(event) {
                     return Some(event.clone());
                 }
@@ -186,53 +262,48 @@ impl Positions {
         None
     }
 
-    fn pass_reset(&mut self, id: &SubscriptionId) {
+    fn pass_reset(&mut self, id: &SourceId) {
         let Some(live) = self.live.get_mut(id) else { return };
-        let cursor = &mut live.subscription.cursor;
+        let cursor = &mut live.cursor;
         if cursor.reset {
             let index = cursor.pass_reset();
             let at = cursor.next_at;
             self.moved.insert(id.clone());
-            let body = nms::reset_box(live.subscription.format);
-            self.add_list(id, &body, index, at);
+            let body = nms::reset_box(live.format());
+            self.add(id, &body, index, at);
         }
     }
 
-    fn pass(&mut self, id: &SubscriptionId, event: &Event) {
+    fn pass(&mut self, id: &SourceId, event: &Event) {
         let Some(live) = self.live.get_mut(id) else { return };
-        let (urls, format) = (&self.urls, live.subscription.format);
-        let body = live
-            .subscription
-            .wants(event)
-            .then(|| event.body(format, |event| nms::event(event, urls, format)))
-            .flatten();
+        let body = live.body(event, &self.urls);
         self.moved.insert(id.clone());
-        let index = live.subscription.cursor.pass(event.edited_at, body.is_some());
+        let index = live.cursor.pass(event.edited_at, body.is_some());
         if let Some((index, body)) = index.zip(body) {
-            self.add_list(id, body, index, event.edited_at);
+            self.add(id, body, index, event.edited_at);
         }
     }
 
-    fn add_list(&mut self, id: &SubscriptionId, body: &str, index: i64, at: DateTime<Utc>) {
+    fn add(&mut self, id: &SourceId, body: &str, index: i64, at: DateTime<Utc>) {
         let Some(live) = self.live.get(id) else { return };
-        let format = live.subscription.format;
-        if format != self.format {
+        let (format, other) = (live.format(), live.format() != self.format);
+        if other {
             self.end_frame();
             self.format = format;
         }
         let Some(live) = self.live.get(id) else { return };
-        nc::add_to_list(&mut self.frame, format, |out| live.shape.write(out, body, index, at));
-        self.lists += 1;
-        if self.lists >= self.lists_max || self.frame.len() >= FRAME_BYTES_MAX {
+        nc::add_to_list(&mut self.frame, format, |out| live.write(out, body, index, at));
+        self.notifications += 1;
+        if self.notifications >= self.notifications_max || self.frame.len() >= FRAME_BYTES_MAX {
             self.end_frame();
         }
     }
 
     fn end_frame(&mut self) {
-        if self.lists > 0 {
+        if self.notifications > 0 {
             nc::end_list(&mut self.frame, self.format);
             self.frames.push(std::mem::take(&mut self.frame));
-            self.lists = 0;
+            self.notifications = 0;
         }
     }
 
@@ -243,24 +314,23 @@ impl Positions {
     }
 
     /// The positions that moved since they were last taken: confirmed once everything before them has arrived.
-    pub fn take_moved(&mut self) -> Vec<(SubscriptionId, Cursor)> {
+    pub fn take_moved(&mut self) -> Vec<(SourceId, Cursor)> {
         let moved = std::mem::take(&mut self.moved);
-        moved
-            .into_iter()
-            .filter_map(|id| self.live.get(&id).map(|live| (id.clone(), live.subscription.cursor)))
-            .collect()
+        moved.into_iter().filter_map(|id| self.live.get(&id).map(|live| (id.clone(), live.cursor))).collect()
     }
 
-    /// The moment from which nothing is lost, whichever the subscription: for a close frame's reason.
+    /// The moment from which nothing is lost, whichever the subscription: for a close frame's reason. (Callbacks have
+    /// no restartToken.)
     pub fn restart_at(&self) -> Option<DateTime<Utc>> {
-        self.live.values().map(|live| live.subscription.cursor.next_at).min()
+        let subscriptions = self.live.values().filter(|live| matches!(live.source, Source::Subscription { .. }));
+        subscriptions.map(|live| live.cursor.next_at).min()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{BoxName, ChannelId};
+    use crate::base::ids::BoxName;
     use crate::channel::secret::UrlKey;
 
     fn event(seq: i64, kind: Kind, data: &str) -> Arc<Event> {
@@ -287,7 +357,7 @@ mod tests {
     fn a_replay_that_is_ahead_of_the_tail_stops_where_the_subscription_starts_elsewhere() {
         let urls = Arc::new(Urls::new("http://x".to_owned(), UrlKey::new(vec![1; 32])));
         let mut positions = Positions::new(urls, 100);
-        let id = SubscriptionId::from_text("s");
+        let id = SourceId::Subscription(SubscriptionId::from_text("s"));
         positions.take_up(subscription(1, 2, 1));
         let page = [
             event(2, Kind::ObjectCreated, "{}"),
@@ -298,11 +368,11 @@ mod tests {
         let news = positions.replay(&id, &page, true);
         assert_eq!(news.map(|event| event.seq), Some(4));
         assert_eq!(positions.cursors()[0].1.1.next_index, 2, "what comes after it has another index");
-        assert!(positions.behind().is_some());
+        assert!(positions.is_behind());
         // As the update said: from the beginning, on the same index sequence. Now its own event is nothing new.
         positions.take_up(subscription(4, 2, 2));
         assert!(positions.replay(&id, &page, true).is_none());
         assert_eq!(positions.cursors()[0].1.1.next_index, 4);
-        assert!(positions.behind().is_none());
+        assert!(!positions.is_behind());
     }
 }

@@ -103,7 +103,9 @@ impl Sender {
             let frames = feed.take_frames();
             let moved = feed.take_moved();
             for (n, frame) in frames.iter().enumerate() {
-                let place = moved.iter().map(|(id, cursor)| format!("{id} {} {}", cursor.generation, cursor.next_seq));
+                let place = moved
+                    .iter()
+                    .map(|(id, cursor)| format!("{} {} {}", id.as_str(), cursor.generation, cursor.next_seq));
                 let place = format!("{} {n} {}", self.channel.id, place.collect::<Vec<_>>().join(" "));
                 self.deliver(message_id(&place, frame), frame).await?;
             }

@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 
 use super::Delivery;
 use super::feed::{Feed, Interrupt, retry, unless_over};
-use crate::base::ids::SubscriptionId;
+use crate::base::ids::SourceId;
 use crate::base::{Error, Format, Result};
 use crate::channel::cursor::Cursor;
 use crate::channel::hub::End;
@@ -94,6 +94,19 @@ impl Over {
     }
 }
 
+impl From<Error> for Over {
+    /// What following the channel came to.
+    fn from(fault: Error) -> Self {
+        Over::Close(match fault {
+            Error::NotFound { .. } => Close::Deleted,
+            fault => {
+                warn!("a socket cannot go on: {fault}");
+                Close::Fault
+            }
+        })
+    }
+}
+
 impl From<Close> for Over {
     fn from(close: Close) -> Self {
         Over::Close(close)
@@ -137,7 +150,7 @@ pub async fn serve(delivery: Arc<Delivery>, channel: Channel, socket: WebSocket)
 struct Ping {
     number: u64,
     sent_at: Instant,
-    stands_for: Vec<(SubscriptionId, Cursor)>,
+    stands_for: Vec<(SourceId, Cursor)>,
 }
 
 struct Session {
@@ -165,14 +178,14 @@ impl Session {
         }
     }
 
-    /// One step: a page of the log while a subscription is behind, else whatever comes next.
+    /// One step: a page of the log while a source is behind, else whatever comes next.
     async fn go_on(&mut self, stream: &mut SplitStream<WebSocket>, keepalive: &mut Interval) -> Result<(), Over> {
         if self.feed.is_behind() {
             while let Some(message) = stream.next().now_or_never() {
                 self.hear(message).await?;
             }
             self.take_queue().await?;
-            self.feed.read_page().await.map_err(|_| Close::Fault)?;
+            self.feed.read_page().await?;
             return self.send().await;
         }
         let connection = self.feed.connection().clone();
@@ -188,14 +201,14 @@ impl Session {
         let (database, connection) = (self.delivery.database.clone(), self.feed.connection().clone());
         let opened = retry(|| channels::open(&database, &connection.channel, &connection.id)).await;
         connection.opened_at(opened.map_err(|_| Close::Deleted)?);
-        self.feed.take_up_all().await.map_err(|_| Close::Fault)?;
+        self.feed.take_up_all().await?;
         self.feed.sent_all();
         Ok(())
     }
 
     /// Empties the queue.
     async fn take_queue(&mut self) -> Result<(), Over> {
-        while self.feed.take_batch().await.map_err(|_| Close::Fault)? {
+        while self.feed.take_batch().await? {
             self.send().await?;
         }
         Ok(())
@@ -224,7 +237,7 @@ impl Session {
         Ok(())
     }
 
-    async fn send_ping(&mut self, stands_for: Vec<(SubscriptionId, Cursor)>) -> Result<(), Over> {
+    async fn send_ping(&mut self, stands_for: Vec<(SourceId, Cursor)>) -> Result<(), Over> {
         self.pings += 1;
         self.ping = Some(Ping { number: self.pings, sent_at: Instant::now(), stands_for });
         let payload = self.pings.to_be_bytes().to_vec();

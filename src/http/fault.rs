@@ -69,6 +69,13 @@ pub fn response(error: &Error) -> Response {
             "A policy error occurred. Error code is %1",
             vec![rule.clone()],
         ),
+        Error::TooMany { rule } => (
+            Is::TOO_MANY_REQUESTS,
+            "policyException",
+            "POL0001",
+            "A policy error occurred. Error code is %1",
+            vec![rule.clone()],
+        ),
         Error::Busy(fault) => {
             warn!("busy: {fault}");
             let text = "No server resources available to process the request";
@@ -81,7 +88,7 @@ pub fn response(error: &Error) -> Response {
         }
     };
     let mut response = of_status(status, exception, id, text, &variables, None);
-    if status == Is::SERVICE_UNAVAILABLE {
+    if matches!(status, Is::SERVICE_UNAVAILABLE | Is::TOO_MANY_REQUESTS) {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     }
     response

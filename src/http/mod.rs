@@ -1,5 +1,6 @@
 //! The HTTP API: one nest per specification. Every answer that is not a success is a `requestError`.
 
+pub mod callback;
 pub mod extract;
 pub mod fault;
 pub mod nc;
@@ -20,11 +21,12 @@ use state::App;
 
 /// All routes.
 pub fn router(app: App) -> Router {
-    let body_bytes_max = app.limits.body_bytes_max;
+    let (body_bytes_max, callback_bytes_max) = (app.limits.body_bytes_max, app.limits.callback_bytes_max);
     Router::new()
         .nest("/notificationchannel/v1/{userId}/channels", nc::routes())
         .nest("/nms/v1/{storeName}/{boxId}", nms::routes())
         .route("/ws/{token}", only("GET", get(nc::socket::open)))
+        .route("/callback/{token}", only("POST", post(callback::post)).layer(DefaultBodyLimit::max(callback_bytes_max)))
         .route("/healthz", only("GET", get(ops::healthz)))
         .route("/readyz", only("GET", get(ops::readyz)))
         .fallback(async || fault::response(&Error::NotFound { what: "resource" }))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
+use crate::channel::rate::Rates;
 use crate::config::Limits;
 use crate::delivery::Delivery;
 use crate::lifecycle::Tasks;
@@ -29,6 +30,8 @@ pub struct App {
     pub delivery: Arc<Delivery>,
     /// Pushes and webhooks.
     pub senders: Senders,
+    /// How often enablers post.
+    pub callback_rates: Arc<Rates>,
     /// How the log is followed.
     pub tail: Arc<Status>,
     /// To wait for sessions at the end.

@@ -63,6 +63,8 @@ pub enum Kind {
     ChannelDisabled,
     /// It is delivered to again.
     ChannelEnabled,
+    /// An enabler posted a notification to a channel.
+    ChannelNotified,
     /// A channel was deleted by its client.
     ChannelDeleted,
     /// A channel outlived its lifetime.
@@ -85,6 +87,7 @@ impl Kind {
             "channel.opened" => Kind::ChannelOpened,
             "channel.disabled" => Kind::ChannelDisabled,
             "channel.enabled" => Kind::ChannelEnabled,
+            "channel.notified" => Kind::ChannelNotified,
             "channel.deleted" => Kind::ChannelDeleted,
             "channel.expired" => Kind::ChannelExpired,
             _ => Kind::ObjectCreated,
@@ -153,6 +156,15 @@ pub struct Opened {
     pub connection: String,
 }
 
+/// What a `channel.notified` event says: a notification as an enabler posted it.
+#[derive(Debug, Deserialize)]
+pub struct Notified {
+    /// `JSON` or `XML`.
+    pub format: String,
+    /// The notification, in that format.
+    pub body: String,
+}
+
 impl Event {
     /// Puts an event together from its columns.
     pub fn new(
@@ -184,6 +196,11 @@ impl Event {
 
     /// What a `channel.opened` says.
     pub fn opened(&self) -> Option<Opened> {
+        serde_json::from_str(self.data.get()).ok()
+    }
+
+    /// What a `channel.notified` says.
+    pub fn notified(&self) -> Option<Notified> {
         serde_json::from_str(self.data.get()).ok()
     }
 

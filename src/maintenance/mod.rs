@@ -15,6 +15,10 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 const EXPIRE_BATCH: i32 = 100;
 /// How often the partitions ahead are looked after.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
+/// How often keys of callbacks that are a day old are looked for.
+const CALLBACK_KEYS_EVERY: Duration = Duration::from_secs(600);
+/// How many are forgotten in one transaction.
+const CALLBACK_KEYS_BATCH: i32 = 10_000;
 
 /// Ends channels and subscriptions at their time, by the database's clock.
 pub async fn expire(database: Database, stop: CancellationToken) -> anyhow::Result<()> {
@@ -42,6 +46,21 @@ async fn attach_partitions(database: &Database, months_ahead: i32) -> Result<()>
         info!("{attached} partitions attached");
     }
     Ok(())
+}
+
+/// Forgets the keys of callbacks that nobody will send again.
+pub async fn callback_keys(database: Database, stop: CancellationToken) -> anyhow::Result<()> {
+    every(CALLBACK_KEYS_EVERY, stop, "callback keys", || forget_callback_keys(&database)).await
+}
+
+async fn forget_callback_keys(database: &Database) -> Result<()> {
+    loop {
+        let forget = "select tocsin.forget_callback_keys($1)";
+        let row = database.get().await?.query_one(forget, &[&CALLBACK_KEYS_BATCH]).await?;
+        if row.get::<_, i64>(0) < i64::from(CALLBACK_KEYS_BATCH) {
+            return Ok(());
+        }
+    }
 }
 
 async fn every<F: Future<Output = Result<()>>>(

@@ -72,6 +72,11 @@ impl Urls {
     pub fn channel_of_callback(&self, notify_url: &str) -> Option<ChannelId> {
         let url = url::Url::parse(notify_url).ok()?;
         let (_, token) = url.path().rsplit_once("/callback/")?;
+        self.channel_of_callback_token(token)
+    }
+
+    /// The channel that this token posts to.
+    pub fn channel_of_callback_token(&self, token: &str) -> Option<ChannelId> {
         self.key.open(Use::Callback, token)
     }
 

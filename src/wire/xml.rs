@@ -87,6 +87,35 @@ pub fn read(body: &[u8]) -> Result<(String, Value)> {
     Parser::default().parse(body).ok_or_else(|| Error::invalid("Request-Body"))
 }
 
+/// The root element of a document as it stands, without the declaration and the comments around it. Refuses what
+/// [`read`] refuses.
+pub fn root(body: &[u8]) -> Result<&str> {
+    read(body)?;
+    root_of(body).ok_or_else(|| Error::invalid("Request-Body"))
+}
+
+fn root_of(body: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(body).ok()?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = Reader::from_str(text);
+    let (mut start, mut depth) = (None, 0_usize);
+    loop {
+        let before = usize::try_from(reader.buffer_position()).ok()?;
+        let (opens, closes) = match reader.read_event().ok()? {
+            Event::Start(_) => (1, 0),
+            Event::Empty(_) => (1, 1),
+            Event::End(_) => (0, 1),
+            Event::Eof => return None,
+            _ => continue,
+        };
+        let start = *start.get_or_insert(before);
+        depth = (depth + opens).checked_sub(closes)?;
+        if depth == 0 {
+            return text.get(start..usize::try_from(reader.buffer_position()).ok()?);
+        }
+    }
+}
+
 /// An element whose end has not come yet.
 struct Open {
     name: String,
@@ -351,6 +380,20 @@ mod tests {
         let list = r#"<n:notificationList xmlns:n="u"><c:a xmlns:c="v"><x>1</x></c:a><b/><c:a/></n:notificationList>"#;
         assert_eq!(value(list), json!({ "notificationList": [{ "a": { "x": "1" } }, { "b": null }, { "a": null }] }));
         assert_eq!(value("<notificationList/>"), json!({ "notificationList": [] }));
+    }
+
+    #[test]
+    fn the_root_stands_alone() {
+        let inner = r#"<a:b xmlns:a="u"><c>&lt;</c><a:b/></a:b>"#;
+        for text in [
+            inner.to_owned(),
+            format!("<?xml version='1.0'?>\n<!-- <x/> -->{inner}\n<!-- y -->"),
+            format!("\u{feff}{inner}"),
+        ] {
+            assert_eq!(root(text.as_bytes()).unwrap(), inner);
+        }
+        assert_eq!(root(b" <a/> ").unwrap(), "<a/>");
+        assert!(root(b"<a/><b/>").is_err());
     }
 
     #[test]

@@ -14,8 +14,9 @@ use crate::wire::nc::SUBPROTOCOL;
 
 /// What a client may send: connCheck and connAck are small.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
-/// Bytes written but not yet taken by the kernel, beyond which a write waits.
-const WRITE_BYTES_MAX: usize = 256 * 1024;
+/// Bytes written but not yet taken by the kernel, beyond which a frame is an error. Frames wait for each other before
+/// that, so one must fit, whatever event of the log's 1 MiB it holds and however that is escaped.
+const WRITE_BYTES_MAX: usize = 8 << 20;
 /// Small, since a server holds one for each of many idle sockets.
 const READ_BYTES: usize = 1024;
 

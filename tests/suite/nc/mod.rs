@@ -1,9 +1,11 @@
 //! The Notification Channel API, through HTTP and WebSockets.
 
+mod callbacks;
 mod channel;
 mod channels;
 mod formats;
 mod lifetime;
+mod push;
 mod socket;
 mod webhooks;
 

@@ -2,7 +2,7 @@
 
 mod apns;
 mod fcm;
-mod keys;
+pub mod keys;
 mod pap;
 mod settings;
 mod webhook;

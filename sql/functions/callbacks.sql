@@ -1,0 +1,45 @@
+-- Takes a notification that an enabler posts to a channel: an event of the channel's own stream. Answers 'gone' when the
+-- channel does not live, 'known' when one with this key was taken before, 'full' when `most` wait for the client, and
+-- 'taken'.
+create or replace function tocsin.take_callback(channel text, format text, body text, key text, most bigint)
+returns text language plpgsql as $$
+declare
+    own_stream text := '$channel/' || channel;
+begin
+    -- Whoever ends the channel waits for us, or we for him.
+    perform from tocsin.channel_lifetimes where channel_id = channel and expires_at > now() for key share;
+    if not found then
+        return 'gone';
+    end if;
+    if exists (select from tocsin.callback_keys k where k.channel_id = channel and k.key = take_callback.key) then
+        return 'known';
+    end if;
+    if (select s.head_seq - coalesce((select c.next_seq - 1 from tocsin.cursors c where c.source_id = channel), 1)
+        from tocsin.streams s where s.stream = own_stream) >= most then
+        return 'full';
+    end if;
+    if key is not null then
+        -- Of two who bring the same key at once, on whatever nodes, the second waits here for the first.
+        insert into tocsin.callback_keys as k (channel_id, key) values (channel, take_callback.key) on conflict do nothing;
+        if not found then
+            return 'known';
+        end if;
+    end if;
+    insert into tocsin.events (stream, kind, data)
+    values (own_stream, 'channel.notified', jsonb_build_object('format', format, 'body', body));
+    return 'taken';
+end
+$$;
+
+-- Forgets the keys of callbacks that were taken more than a day ago, a bounded number at a time; answers how many.
+create or replace function tocsin.forget_callback_keys(most integer) returns bigint language sql as $$
+    with old as (
+        select channel_id, key from tocsin.callback_keys
+        where created_at < now() - interval '1 day'
+        order by created_at limit most for update skip locked
+    ), forgotten as (
+        delete from tocsin.callback_keys k using old where k.channel_id = old.channel_id and k.key = old.key
+        returning 1
+    )
+    select count(*) from forgotten
+$$;
