@@ -119,6 +119,10 @@ pub struct Limits {
     pub socket_stall_seconds: u64,
     /// An idle socket is pinged this often.
     pub socket_ping_seconds: u64,
+    /// A poll is answered after so long at the latest.
+    pub poll_seconds: u32,
+    /// Largest maxWaitTime granted.
+    pub poll_wait_seconds_max: u32,
     /// Months of partitions attached ahead of now.
     pub partitions_months_ahead: i32,
 }
@@ -141,6 +145,8 @@ impl Default for Limits {
             queue_events_max: 256,
             socket_stall_seconds: 60,
             socket_ping_seconds: 30,
+            poll_seconds: 30,
+            poll_wait_seconds_max: 3600,
             partitions_months_ahead: 3,
         }
     }
@@ -155,6 +161,9 @@ impl Limits {
         }
         if self.callbacks_per_second_max == 0 {
             faults.push("callbacks_per_second_max: at least 1".to_owned());
+        }
+        if self.poll_seconds == 0 {
+            faults.push("poll_seconds: at least 1".to_owned());
         }
         faults
     }

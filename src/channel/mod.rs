@@ -4,6 +4,7 @@
 pub mod confirm;
 pub mod cursor;
 pub mod hub;
+pub mod polls;
 pub mod queue;
 pub mod rate;
 pub mod rows;
@@ -35,7 +36,7 @@ impl ChannelType {
         (ChannelType::NativeChannel, "NativeChannel"),
     ];
     /// What this server offers.
-    pub const SUPPORTED: [ChannelType; 1] = [ChannelType::WebSockets];
+    pub const SUPPORTED: [ChannelType; 2] = [ChannelType::LongPolling, ChannelType::WebSockets];
 
     /// From its name, whatever its case.
     pub fn parse(name: &str) -> Option<Self> {

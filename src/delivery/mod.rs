@@ -1,6 +1,7 @@
 //! Delivery: what happens between an event and its arrival at the client. One open connection each.
 
 pub mod feed;
+pub mod polling;
 pub mod positions;
 pub mod websocket;
 
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
+use crate::channel::polls::Undelivered;
 use crate::config::Limits;
 use crate::postgres::Database;
 use crate::wire::urls::Urls;
@@ -22,6 +24,8 @@ pub struct Delivery {
     pub hub: Arc<Hub>,
     /// Stores positions.
     pub confirmations: Arc<Confirmations>,
+    /// Polls and answers that went nowhere.
+    pub undelivered: Arc<Undelivered>,
     /// Makes URLs.
     pub urls: Arc<Urls>,
     /// Policy.

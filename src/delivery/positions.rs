@@ -15,6 +15,8 @@ use crate::wire::{callback, nc};
 
 /// A frame is sent when it has grown this large, however few notifications it holds.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// So is the answer to a poll: each of them costs a round trip.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// What is delivered.
 #[derive(Debug)]
@@ -78,6 +80,10 @@ pub struct Positions {
     frame: String,
     notifications: u32,
     frames: Vec<String>,
+    /// One frame is all that is wanted: what would stand in the next one is left where it is.
+    one_frame: bool,
+    /// When the earliest of the notifications in the frames arrived.
+    pending_since: Option<DateTime<Utc>>,
 }
 
 impl Positions {
@@ -93,7 +99,14 @@ impl Positions {
             frame: String::new(),
             notifications: 0,
             frames: Vec::new(),
+            one_frame: false,
+            pending_since: None,
         }
+    }
+
+    /// As [`Positions::new`], for one notificationList.
+    pub fn for_one_list(urls: Arc<Urls>, notifications_max: u32) -> Self {
+        Positions { one_frame: true, ..Positions::new(urls, notifications_max) }
     }
 
     /// Takes up a subscription as the database has it, to read the log from its cursor.
@@ -240,13 +253,26 @@ impl Positions {
                 self.pass(id, event);
             }
         }
-        if last {
+        if last && !self.is_full() {
             self.behind.remove(id);
         }
         None
     }
 
+    /// Whether the one list that is wanted is ready: then no position moves any more.
+    pub fn is_full(&self) -> bool {
+        self.one_frame && !self.frames.is_empty()
+    }
+
+    /// When the earliest notification that waits to be taken arrived, by the log.
+    pub fn pending_since(&self) -> Option<DateTime<Utc>> {
+        self.pending_since
+    }
+
     fn pass_reset(&mut self, id: &SourceId) {
+        if self.is_full() {
+            return;
+        }
         let Some(live) = self.live.get_mut(id) else { return };
         let cursor = &mut live.cursor;
         if cursor.reset {
@@ -258,6 +284,9 @@ impl Positions {
     }
 
     fn pass(&mut self, id: &SourceId, event: &Event) {
+        if self.is_full() {
+            return;
+        }
         let Some(live) = self.live.get_mut(id) else { return };
         let body = live.body(event, &self.urls);
         self.moved.insert(id.clone());
@@ -271,7 +300,9 @@ impl Positions {
         let Some(live) = self.live.get(id) else { return };
         nc::add_to_list(&mut self.frame, |out| live.write(out, body, index, at));
         self.notifications += 1;
-        if self.notifications >= self.notifications_max || self.frame.len() >= FRAME_BYTES_MAX {
+        self.pending_since = Some(self.pending_since.map_or(at, |since| since.min(at)));
+        let bytes_max = if self.one_frame { ANSWER_BYTES_MAX } else { FRAME_BYTES_MAX };
+        if self.notifications >= self.notifications_max || self.frame.len() >= bytes_max {
             self.end_frame();
         }
     }
@@ -287,6 +318,7 @@ impl Positions {
     /// The frames made since the last call.
     pub fn take_frames(&mut self) -> Vec<String> {
         self.end_frame();
+        self.pending_since = None;
         std::mem::take(&mut self.frames)
     }
 

@@ -24,6 +24,8 @@ pub struct NewChannel {
     pub lifetime_seconds: Option<u32>,
     /// Wish of the client.
     pub max_notifications: Option<u32>,
+    /// Wish of a polling client (maxWaitTime).
+    pub max_wait_seconds: Option<u32>,
 }
 
 /// Reads a `notificationChannel`.
@@ -48,6 +50,7 @@ pub fn read_channel(body: &[u8]) -> Result<NewChannel> {
         application_tag: fields.text_not_empty("applicationTag")?,
         lifetime_seconds: fields.uint("channelLifetime")?.filter(|seconds| *seconds > 0),
         max_notifications,
+        max_wait_seconds: data.uint("maxWaitTime")?,
     })
 }
 
@@ -65,8 +68,12 @@ fn channel_fields(channel: &Channel, urls: &Urls) -> Value {
         fields["applicationTag"] = json!(tag);
     }
     fields["channelType"] = json!(channel.channel_type.name());
-    fields["channelData"] =
-        json!({ "channelURL": urls.socket(&channel.id), "maxNotifications": channel.max_notifications });
+    fields["channelData"] = match channel.channel_type {
+        ChannelType::LongPolling => json!({
+            "channelURL": urls.poll(&channel.id), "maxNotifications": channel.max_notifications,
+            "maxWaitTime": channel.max_wait_seconds }),
+        _ => json!({ "channelURL": urls.socket(&channel.id), "maxNotifications": channel.max_notifications }),
+    };
     fields["channelLifetime"] = json!(channel.lifetime_seconds);
     fields["callbackURL"] = json!(urls.callback(&channel.id));
     fields["resourceURL"] = json!(urls.channel(&channel.user, &channel.id));
@@ -88,6 +95,14 @@ pub fn read_lifetime(body: &[u8]) -> Result<Option<u32>> {
 /// Writes a `notificationChannelLifetime`: remaining seconds.
 pub fn lifetime(seconds: u32) -> Value {
     json!({ "notificationChannelLifetime": { "channelLifetime": seconds } })
+}
+
+/// Reads `longPollingRequestParameters` (5.2.2.9): it says nothing yet, and may be missing altogether.
+pub fn read_poll(body: &[u8]) -> Result<()> {
+    if !body.trim_ascii().is_empty() {
+        Fields::root(body, "longPollingRequestParameters")?;
+    }
+    Ok(())
 }
 
 /// What a client may send over its socket (Appendix I.3).
@@ -122,6 +137,11 @@ pub fn add_to_list(list: &mut String, notification: impl FnOnce(&mut String)) {
     notification(list);
 }
 
+/// A `notificationList` without notifications.
+pub fn empty_list() -> String {
+    r#"{"notificationList":[]}"#.to_owned()
+}
+
 /// Ends a `notificationList`.
 pub fn end_list(list: &mut String) {
     list.push_str("]}");
@@ -154,6 +174,18 @@ mod tests {
         assert!(matches!(read("Pigeon"), Err(Error::InvalidChoice { .. })));
         assert!(matches!(read("OMAPush"), Err(Error::UnsupportedChannelType { asked }) if asked == "OMAPush"));
         assert!(matches!(read(""), Err(Error::Invalid { part }) if part == "channelType"));
+    }
+
+    #[test]
+    fn a_poll_says_nothing_in_many_ways() {
+        for fine in
+            ["", " ", "{}", r#"{"longPollingRequestParameters":null}"#, r#"{"longPollingRequestParameters":{}}"#]
+        {
+            assert!(read_poll(fine.as_bytes()).is_ok(), "{fine}");
+        }
+        for wrong in ["x", "[]", "null", r#"{"longPollingRequestParameters":1}"#] {
+            assert!(read_poll(wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

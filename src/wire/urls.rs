@@ -45,6 +45,11 @@ impl Urls {
         format!("ws{root}/ws/{}", self.key.token(Use::Channel, id))
     }
 
+    /// Where the client polls.
+    pub fn poll(&self, id: &ChannelId) -> String {
+        format!("{}/poll/{}", self.root, self.key.token(Use::Poll, id))
+    }
+
     /// Where enablers post notifications for the channel.
     pub fn callback(&self, id: &ChannelId) -> String {
         format!("{}/callback/{}", self.root, self.key.token(Use::Callback, id))
@@ -53,6 +58,11 @@ impl Urls {
     /// The channel whose socket this token opens.
     pub fn channel_of_socket(&self, token: &str) -> Option<ChannelId> {
         self.key.open(Use::Channel, token)
+    }
+
+    /// The channel that this token polls.
+    pub fn channel_of_poll(&self, token: &str) -> Option<ChannelId> {
+        self.key.open(Use::Poll, token)
     }
 
     /// The channel a notifyURL leads to, if it is one of our callbackURLs: whatever host name it was made with, its

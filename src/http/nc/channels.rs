@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde_json::Value;
 
 use crate::base::Result;
+use crate::channel::ChannelType;
 use crate::channel::rows::{self, NewChannel};
 use crate::http::created;
 use crate::http::extract::{JsonBody, PathIds, ReadsJson};
@@ -28,7 +29,8 @@ pub async fn create(State(app): State<App>, ids: PathIds, _: ReadsJson, JsonBody
         user,
         channel_type: wish.channel_type,
         max_notifications: wish.max_notifications.unwrap_or(limits.notifications_default).min(limits.notifications_max),
-        max_wait_seconds: None,
+        max_wait_seconds: (wish.channel_type == ChannelType::LongPolling)
+            .then(|| wish.max_wait_seconds.unwrap_or(0).min(limits.poll_wait_seconds_max)),
         client_correlator: wish.client_correlator,
         application_tag: wish.application_tag,
         lifetime_seconds: super::lifetime::granted(wish.lifetime_seconds, limits),

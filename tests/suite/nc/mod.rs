@@ -4,6 +4,7 @@ mod callbacks;
 mod channel;
 mod channels;
 mod lifetime;
+mod polling;
 mod socket;
 
 /// The path of a user's channels; the id is taken as it stands.
