@@ -2,9 +2,6 @@
 -- the subscription's or the channel's.
 alter table tocsin.cursors rename column subscription_id to source_id;
 
--- What a polling client waits for at most, in seconds, once something is pending (maxWaitTime).
-alter table tocsin.channels add column max_wait_seconds integer not null default 0;
-
 -- Callbacks that were taken, by the key their sender gave them: the same one again is none. Kept for a day.
 create table tocsin.callback_keys (
     channel_id text        not null,

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -14,12 +13,14 @@ use tracing::{info, warn};
 
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
+use crate::channel::polls::Undelivered;
 use crate::channel::rate::Rates;
 use crate::channel::rows as channels;
 use crate::config::{Config, DatabaseChoice};
 use crate::delivery::Delivery;
 use crate::delivery::dispatcher::Dispatcher;
 use crate::http;
+use crate::http::connection::{Answers, Watching};
 use crate::http::state::App;
 use crate::lifecycle::Tasks;
 use crate::log::tailer;
@@ -77,6 +78,7 @@ pub struct Server {
     home: Home,
     database: Database,
     confirmations: Arc<Confirmations>,
+    undelivered: Arc<Undelivered>,
 }
 
 impl Server {
@@ -107,10 +109,12 @@ impl Server {
         let urls = Arc::new(Urls::new(root.clone(), channels::url_key(&database).await?));
         let (tasks, hub) = (Tasks::new(), Arc::new(Hub::default()));
         let (confirmations, tail) = (Arc::new(Confirmations::default()), Arc::new(tailer::Status::default()));
+        let undelivered = Arc::new(Undelivered::default());
         let delivery = Arc::new(Delivery {
             database: database.clone(),
             hub: hub.clone(),
             confirmations: confirmations.clone(),
+            undelivered: undelivered.clone(),
             urls: urls.clone(),
             limits: config.limits.clone(),
             channel_made: Notify::new(),
@@ -134,13 +138,16 @@ impl Server {
         let confirming = confirmations.clone();
         tasks.spawn("confirmations", async move { confirming.run(&for_confirmations, stop).await });
         tasks.spawn("dispatcher", Dispatcher::new(delivery, senders).run());
+        let (for_undelivered, stop) = (database.clone(), tasks.stopping());
+        let noting = undelivered.clone();
+        tasks.spawn("undelivered", async move { noting.run(&for_undelivered, stop).await });
         tasks.spawn("expire", maintenance::expire(database.clone(), tasks.stopping()));
         let months = config.limits.partitions_months_ahead;
         tasks.spawn("partitions", maintenance::partitions(database.clone(), months, tasks.stopping()));
         tasks.spawn("callback keys", maintenance::callback_keys(database.clone(), tasks.stopping()));
         tasks.spawn("http", serve(listener, app, tasks.stopping()));
         info!("listening on {address}");
-        Ok(Server { address, url: root, tail, tasks, home, database, confirmations })
+        Ok(Server { address, url: root, tail, tasks, home, database, confirmations, undelivered })
     }
 
     /// Runs until asked to stop, or until a part of the server fails; then drains and ends.
@@ -162,18 +169,17 @@ impl Server {
             Ok(Ok(())) => {}
             _ => warn!("the last positions could not be stored: what they confirm will be sent again"),
         }
+        match tokio::time::timeout(LAST_FLUSH_PATIENCE, self.undelivered.flush(&self.database)).await {
+            Ok(Ok(())) => {}
+            _ => warn!("answers that were lost could not be noted: they will not be sent again"),
+        }
         self.database.close();
         self.home.close().await;
     }
 }
 
 async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> anyhow::Result<()> {
-    // A frame must not wait for the client's acknowledgement of the one before.
-    let listener = listener.tap_io(|stream| {
-        if let Err(fault) = stream.set_nodelay(true) {
-            warn!("TCP_NODELAY: {fault}");
-        }
-    });
-    axum::serve(listener, http::router(app)).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    let service = http::router(app).into_make_service_with_connect_info::<Answers>();
+    axum::serve(Watching(listener), service).with_graceful_shutdown(stop.cancelled_owned()).await?;
     Ok(())
 }

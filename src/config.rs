@@ -143,6 +143,8 @@ pub struct Limits {
     pub socket_ping_seconds: u64,
     /// A channel that nothing can be pushed or posted to for so long is disabled.
     pub sender_disable_after_seconds: u64,
+    /// A poll is answered after so long at the latest.
+    pub poll_seconds: u32,
     /// Months of partitions attached ahead of now.
     pub partitions_months_ahead: i32,
 }
@@ -167,6 +169,7 @@ impl Default for Limits {
             socket_stall_seconds: 60,
             socket_ping_seconds: 30,
             sender_disable_after_seconds: 5 * 86400,
+            poll_seconds: 30,
             partitions_months_ahead: 3,
         }
     }
@@ -181,6 +184,9 @@ impl Limits {
         }
         if self.callbacks_per_second_max == 0 {
             faults.push("callbacks_per_second_max: at least 1".to_owned());
+        }
+        if self.poll_seconds == 0 {
+            faults.push("poll_seconds: at least 1".to_owned());
         }
         faults
     }

@@ -58,6 +58,9 @@ pub enum Error {
         /// The rule, for a person.
         rule: String,
     },
+    /// A newer poll of the same channel took over (SVC1012).
+    #[error("simultaneous channel requests")]
+    SimultaneousPolls,
     /// More of something than this server takes in a second (POL0001, 429).
     #[error("{rule}")]
     TooMany {

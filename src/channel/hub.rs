@@ -15,7 +15,7 @@ use crate::log::{Event, Kind};
 /// Why the server ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// A newer socket of the same channel took over.
+    /// A newer socket or poll of the same channel took over.
     Superseded,
     /// The channel was deleted.
     Deleted,
@@ -41,7 +41,7 @@ pub struct Connection {
 /// Places in the channel's stream.
 #[derive(Debug, Default)]
 struct OpenedSeqs {
-    /// Of this connection's own `channel.opened`, once it is in the log.
+    /// After which others supersede this connection, once that is known.
     own: Option<i64>,
     /// Of the newest other one seen.
     other: i64,
@@ -75,7 +75,8 @@ impl Connection {
         }
     }
 
-    /// The seq of this connection's `channel.opened`: only later ones supersede it.
+    /// The seq of this connection's `channel.opened`, or of the newest event when a poll began without one: only later
+    /// ones supersede it.
     pub fn opened_at(&self, seq: i64) {
         let mut opened = lock(&self.opened);
         opened.own = Some(seq);

@@ -5,6 +5,7 @@ pub mod confirm;
 pub mod cursor;
 pub mod hub;
 pub mod leases;
+pub mod polls;
 pub mod queue;
 pub mod rate;
 pub mod rows;

@@ -11,9 +11,9 @@ use crate::base::ids::ChannelId;
 /// What a token is good for. A token for one use is none for another.
 #[derive(Debug, Clone, Copy)]
 pub enum Use {
-    /// The client opens a WebSocket: channelURL.
+    /// The client opens a socket: channelURL of a `WebSockets` channel.
     Channel,
-    /// The client polls: channelURL.
+    /// The client polls: channelURL of a `LongPolling` channel.
     Poll,
     /// An enabler posts notifications: callbackURL.
     Callback,
@@ -59,7 +59,7 @@ impl UrlKey {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any key will do");
         mac.update(match purpose {
             Use::Channel => b"channelURL\0".as_slice(),
-            Use::Poll => b"poll\0",
+            Use::Poll => b"pollURL\0",
             Use::Callback => b"callbackURL\0",
             Use::Webhook => b"webhook\0",
         });
@@ -79,6 +79,7 @@ mod tests {
         let token = key.token(Use::Channel, &channel);
         assert_eq!(key.open(Use::Channel, &token), Some(channel.clone()));
         assert_eq!(key.open(Use::Callback, &token), None);
+        assert_eq!(key.open(Use::Poll, &token), None);
         assert_eq!(UrlKey::new(vec![8; 48]).open(Use::Channel, &token), None);
         let (_, code) = token.rsplit_once('.').unwrap();
         assert_eq!(key.open(Use::Channel, &format!("{}.{code}", ChannelId::random())), None);

@@ -19,9 +19,12 @@ use crate::channel::queue::{Item, Taken};
 use crate::channel::{Channel, rows as channels};
 use crate::log::{Event, rows as log};
 use crate::subscription::rows as subscriptions;
+use crate::wire::nc;
 
 /// Events read from the log at once.
 const PAGE_EVENTS: i64 = 500;
+/// And at least, for a poll that takes only a few.
+const SMALL_PAGE_EVENTS: i64 = 16;
 /// Items taken from the queue at once.
 const BATCH_ITEMS: usize = 128;
 /// Pause after the database could not be read.
@@ -34,6 +37,7 @@ pub struct Feed {
     positions: Positions,
     /// What its client reads.
     format: Format,
+    page_events: i64,
     /// From here nothing is lost, whatever of the frames that were ready was still sent.
     restart_at: Option<DateTime<Utc>>,
 }
@@ -41,10 +45,21 @@ pub struct Feed {
 impl Feed {
     /// Tells the hub of a new connection of the channel: from now on it hears what happens to the channel.
     pub fn connect(delivery: Arc<Delivery>, channel: &Channel) -> Self {
+        let positions = Positions::new(delivery.urls.clone(), channel.settings.max_notifications);
+        Self::with(delivery, channel, positions, PAGE_EVENTS)
+    }
+
+    /// As [`Feed::connect`], until there is one notificationList.
+    pub fn connect_poll(delivery: Arc<Delivery>, channel: &Channel) -> Self {
+        let positions = Positions::for_one_list(delivery.urls.clone(), channel.settings.max_notifications);
+        let page_events = i64::from(channel.settings.max_notifications).clamp(SMALL_PAGE_EVENTS, PAGE_EVENTS);
+        Self::with(delivery, channel, positions, page_events)
+    }
+
+    fn with(delivery: Arc<Delivery>, channel: &Channel, positions: Positions, page_events: i64) -> Self {
         let name = uuid::Uuid::new_v4().simple().to_string();
         let connection = delivery.hub.connect(channel.id.clone(), name, delivery.limits.queue_events_max);
-        let positions = Positions::new(delivery.urls.clone(), channel.settings.max_notifications);
-        Feed { delivery, connection, positions, format: channel.format, restart_at: None }
+        Feed { delivery, connection, positions, format: channel.format, page_events, restart_at: None }
     }
 
     /// The hub's side of it.
@@ -133,9 +148,9 @@ impl Feed {
     /// Reads one page of the log for one source that is behind.
     pub async fn read_page(&mut self) -> Result<()> {
         let Some((id, stream, seq)) = self.positions.behind() else { return Ok(()) };
-        match log::read_stream(&self.delivery.database, &stream, seq, PAGE_EVENTS).await {
+        match log::read_stream(&self.delivery.database, &stream, seq, self.page_events).await {
             Ok(page) => {
-                let last = (page.len() as i64) < PAGE_EVENTS;
+                let last = (page.len() as i64) < self.page_events;
                 match self.positions.replay(&id, &page, last) {
                     Some(news) => self.learn(&news).await,
                     None => Ok(()),
@@ -152,6 +167,21 @@ impl Feed {
     /// The notificationLists made since the last call.
     pub fn take_frames(&mut self) -> Vec<String> {
         self.positions.take_frames()
+    }
+
+    /// Whether a poll's one notificationList is ready.
+    pub fn is_full(&self) -> bool {
+        self.positions.is_full()
+    }
+
+    /// When the earliest notification that waits to be taken arrived, by the log.
+    pub fn pending_since(&self) -> Option<DateTime<Utc>> {
+        self.positions.pending_since()
+    }
+
+    /// A poll's notificationList, perhaps an empty one.
+    pub fn take_list(&mut self) -> String {
+        self.positions.take_frames().pop().unwrap_or_else(|| nc::empty_list(self.format))
     }
 
     /// The positions that moved since they were last taken: confirmed once everything before them has arrived.

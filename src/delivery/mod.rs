@@ -2,6 +2,7 @@
 
 pub mod dispatcher;
 pub mod feed;
+pub mod polling;
 pub mod positions;
 pub mod sender;
 pub mod websocket;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
+use crate::channel::polls::Undelivered;
 use crate::config::Limits;
 use crate::postgres::Database;
 use crate::wire::urls::Urls;
@@ -25,6 +27,8 @@ pub struct Delivery {
     pub hub: Arc<Hub>,
     /// Stores positions.
     pub confirmations: Arc<Confirmations>,
+    /// Polls and answers that went nowhere.
+    pub undelivered: Arc<Undelivered>,
     /// Makes URLs.
     pub urls: Arc<Urls>,
     /// Policy.

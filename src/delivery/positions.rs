@@ -16,6 +16,8 @@ use crate::wire::{callback, nc};
 
 /// A frame is sent when it has grown this large, however few notifications it holds.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// So is the answer to a poll: each of them costs a round trip.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// What is delivered.
 #[derive(Debug)]
@@ -93,6 +95,10 @@ pub struct Positions {
     format: Format,
     notifications: u32,
     frames: Vec<String>,
+    /// One frame is all that is wanted: what would stand in the next one is left where it is.
+    one_frame: bool,
+    /// When the earliest of the notifications in the frames arrived.
+    pending_since: Option<DateTime<Utc>>,
 }
 
 impl Positions {
@@ -109,7 +115,14 @@ impl Positions {
             format: Format::Json,
             notifications: 0,
             frames: Vec::new(),
+            one_frame: false,
+            pending_since: None,
         }
+    }
+
+    /// As [`Positions::new`], for one notificationList.
+    pub fn for_one_list(urls: Arc<Urls>, notifications_max: u32) -> Self {
+        Positions { one_frame: true, ..Positions::new(urls, notifications_max) }
     }
 
     /// Takes up a subscription as the database has it, to read the log from its cursor.
@@ -256,27 +269,40 @@ impl Positions {
                 self.pass(id, event);
             }
         }
-        if last {
+        if last && !self.is_full() {
             self.behind.remove(id);
         }
         None
     }
 
+    /// Whether the one list that is wanted is ready: then no position moves any more.
+    pub fn is_full(&self) -> bool {
+        self.one_frame && !self.frames.is_empty()
+    }
+
+    /// When the earliest notification that waits to be taken arrived, by the log.
+    pub fn pending_since(&self) -> Option<DateTime<Utc>> {
+        self.pending_since
+    }
+
     fn pass_reset(&mut self, id: &SourceId) {
-        let Some(live) = self.live.get_mut(id) else { return };
-        let cursor = &mut live.cursor;
-        if cursor.reset {
-            let index = cursor.pass_reset();
-            let at = cursor.next_at;
-            self.moved.insert(id.clone());
-            let body = nms::reset_box(live.format());
-            self.add(id, &body, index, at);
+        let Some(format) = self.live.get(id).filter(|live| live.cursor.reset).map(Live::format) else { return };
+        if !self.has_room(format) {
+            return;
         }
+        let Some(live) = self.live.get_mut(id) else { return };
+        let (index, at) = (live.cursor.pass_reset(), live.cursor.next_at);
+        self.moved.insert(id.clone());
+        self.add(id, &nms::reset_box(format), index, at);
     }
 
     fn pass(&mut self, id: &SourceId, event: &Event) {
+        let Some(live) = self.live.get(id) else { return };
+        let (body, format) = (live.body(event, &self.urls), live.format());
+        if self.is_full() || body.is_some() && !self.has_room(format) {
+            return;
+        }
         let Some(live) = self.live.get_mut(id) else { return };
-        let body = live.body(event, &self.urls);
         self.moved.insert(id.clone());
         let index = live.cursor.pass(event.edited_at, body.is_some());
         if let Some((index, body)) = index.zip(body) {
@@ -286,17 +312,22 @@ impl Positions {
 
     fn add(&mut self, id: &SourceId, body: &str, index: i64, at: DateTime<Utc>) {
         let Some(live) = self.live.get(id) else { return };
-        let (format, other) = (live.format(), live.format() != self.format);
-        if other {
+        nc::add_to_list(&mut self.frame, self.format, |out| live.write(out, body, index, at));
+        self.notifications += 1;
+        self.pending_since = Some(self.pending_since.map_or(at, |since| since.min(at)));
+        let bytes_max = if self.one_frame { ANSWER_BYTES_MAX } else { FRAME_BYTES_MAX };
+        if self.notifications >= self.notifications_max || self.frame.len() >= bytes_max {
+            self.end_frame();
+        }
+    }
+
+    /// Whether a notification of this format may be added: a frame holds one format, so another one ends it.
+    fn has_room(&mut self, format: Format) -> bool {
+        if format != self.format {
             self.end_frame();
             self.format = format;
         }
-        let Some(live) = self.live.get(id) else { return };
-        nc::add_to_list(&mut self.frame, format, |out| live.write(out, body, index, at));
-        self.notifications += 1;
-        if self.notifications >= self.notifications_max || self.frame.len() >= FRAME_BYTES_MAX {
-            self.end_frame();
-        }
+        !self.is_full()
     }
 
     fn end_frame(&mut self) {
@@ -310,6 +341,7 @@ impl Positions {
     /// The frames made since the last call.
     pub fn take_frames(&mut self) -> Vec<String> {
         self.end_frame();
+        self.pending_since = None;
         std::mem::take(&mut self.frames)
     }
 

@@ -69,6 +69,9 @@ pub fn response(error: &Error) -> Response {
             "A policy error occurred. Error code is %1",
             vec![rule.clone()],
         ),
+        Error::SimultaneousPolls => {
+            (Is::CONFLICT, "serviceException", "SVC1012", "Simultaneous channel requests not supported", vec![])
+        }
         Error::TooMany { rule } => (
             Is::TOO_MANY_REQUESTS,
             "policyException",

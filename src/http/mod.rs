@@ -1,6 +1,7 @@
 //! The HTTP API: one nest per specification. Every answer that is not a success is a `requestError`.
 
 pub mod callback;
+pub mod connection;
 pub mod extract;
 pub mod fault;
 pub mod nc;
@@ -26,6 +27,7 @@ pub fn router(app: App) -> Router {
         .nest("/notificationchannel/v1/{userId}/channels", nc::routes())
         .nest("/nms/v1/{storeName}/{boxId}", nms::routes())
         .route("/ws/{token}", only("GET", get(nc::socket::open)))
+        .route("/poll/{token}", only("POST", post(nc::poll::poll)))
         .route("/callback/{token}", only("POST", post(callback::post)).layer(DefaultBodyLimit::max(callback_bytes_max)))
         .route("/healthz", only("GET", get(ops::healthz)))
         .route("/readyz", only("GET", get(ops::readyz)))

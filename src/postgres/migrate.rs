@@ -20,6 +20,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/guard.sql", include_str!("../../sql/functions/guard.sql")),
     ("functions/messages.sql", include_str!("../../sql/functions/messages.sql")),
     ("functions/partitions.sql", include_str!("../../sql/functions/partitions.sql")),
+    ("functions/polls.sql", include_str!("../../sql/functions/polls.sql")),
     ("functions/positions.sql", include_str!("../../sql/functions/positions.sql")),
     ("functions/ring.sql", include_str!("../../sql/functions/ring.sql")),
     ("functions/senders.sql", include_str!("../../sql/functions/senders.sql")),

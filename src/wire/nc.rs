@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::json::Fields;
+use super::json::{Fields, Media};
 use super::urls::Urls;
 use super::xml;
 use crate::base::ids::UserId;
@@ -200,6 +200,14 @@ pub fn lifetime(seconds: u32) -> Value {
     json!({ "notificationChannelLifetime": { "channelLifetime": seconds } })
 }
 
+/// Reads `longPollingRequestParameters` (5.2.2.9): it says nothing yet, and may be missing altogether.
+pub fn read_poll(media: Media, body: &[u8]) -> Result<()> {
+    if !body.trim_ascii().is_empty() {
+        Fields::read(media, body, "longPollingRequestParameters")?;
+    }
+    Ok(())
+}
+
 /// What a client may send over its socket (Appendix I.3).
 #[derive(Debug, PartialEq, Eq)]
 pub enum FromClient {
@@ -251,11 +259,16 @@ pub fn add_to_list(list: &mut String, format: Format, notification: impl FnOnce(
     notification(list);
 }
 
-/// Ends a `notificationList`, which may be empty.
+/// A `notificationList` without notifications.
+pub fn empty_list(format: Format) -> String {
+    let mut list = String::new();
+    add_to_list(&mut list, format, |_| {});
+    end_list(&mut list, format);
+    list
+}
+
+/// Ends a `notificationList`.
 pub fn end_list(list: &mut String, format: Format) {
-    if list.is_empty() {
-        add_to_list(list, format, |_| {});
-    }
     list.push_str(match format {
         Format::Json => "]}",
         Format::Xml => "</nc:notificationList>",
@@ -270,7 +283,6 @@ const XML_LIST_BEGIN: &str = concat!(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::json::Media;
 
     const OFFERED: [ChannelType; 1] = [ChannelType::WebSockets];
 
@@ -300,6 +312,18 @@ mod tests {
         assert!(matches!(read("Pigeon"), Err(Error::InvalidChoice { .. })));
         assert!(matches!(read("OMAPush"), Err(Error::UnsupportedChannelType { asked, .. }) if asked == "OMAPush"));
         assert!(matches!(read(""), Err(Error::Invalid { part }) if part == "channelType"));
+    }
+
+    #[test]
+    fn a_poll_says_nothing_in_many_ways() {
+        for fine in
+            ["", " ", "{}", r#"{"longPollingRequestParameters":null}"#, r#"{"longPollingRequestParameters":{}}"#]
+        {
+            assert!(read_poll(Media::Json, fine.as_bytes()).is_ok(), "{fine}");
+        }
+        for wrong in ["x", "[]", "null", r#"{"longPollingRequestParameters":1}"#] {
+            assert!(read_poll(Media::Json, wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

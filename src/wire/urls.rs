@@ -67,6 +67,11 @@ impl Urls {
         self.key.open(Use::Channel, token)
     }
 
+    /// The channel that this token polls.
+    pub fn channel_of_poll(&self, token: &str) -> Option<ChannelId> {
+        self.key.open(Use::Poll, token)
+    }
+
     /// The channel a notifyURL leads to, if it is one of our callbackURLs: whatever host name it was made with, its
     /// token proves it.
     pub fn channel_of_callback(&self, notify_url: &str) -> Option<ChannelId> {

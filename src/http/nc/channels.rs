@@ -62,7 +62,7 @@ pub async fn create(
 
 /// The channel types of this server: those of push services only where it has their settings.
 fn offered(senders: &Senders) -> Vec<ChannelType> {
-    let mut offered = vec![ChannelType::WebSockets, ChannelType::Webhooks];
+    let mut offered = vec![ChannelType::LongPolling, ChannelType::WebSockets, ChannelType::Webhooks];
     if senders.oma_push_bytes_max().is_some() {
         offered.push(ChannelType::OMAPush);
     }

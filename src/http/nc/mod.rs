@@ -3,6 +3,7 @@
 pub mod channel;
 pub mod channels;
 pub mod lifetime;
+pub mod poll;
 pub mod socket;
 
 use axum::Router;

@@ -5,6 +5,7 @@ mod channel;
 mod channels;
 mod formats;
 mod lifetime;
+mod polling;
 mod push;
 mod socket;
 mod webhooks;

@@ -1,6 +1,7 @@
 //! The words of the tests.
 
 pub mod client;
+pub mod poll;
 pub mod postgres;
 pub mod raw;
 pub mod server;

@@ -1,0 +1,114 @@
+//! A client that polls, request by request over one connection, and can go away in any way.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+use super::client::EventList;
+
+/// A connection to the host of a channelURL.
+pub struct Poller {
+    stream: TcpStream,
+    path: String,
+}
+
+/// What a poll was answered.
+#[derive(Debug)]
+pub struct Polled {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Polled {
+    /// The notifications of a 200.
+    pub fn notifications(&self) -> &Vec<Value> {
+        assert_eq!(self.status, 200, "{}", self.body);
+        self.body["notificationList"].as_array().expect("always an array")
+    }
+
+    /// Its nmsEventLists.
+    pub fn lists(&self) -> Vec<EventList> {
+        self.notifications().iter().map(EventList::of).collect()
+    }
+
+    /// Their indexes.
+    pub fn indexes(&self) -> Vec<i64> {
+        self.lists().iter().map(|list| list.index).collect()
+    }
+
+    /// messageId of a requestError.
+    pub fn fault(&self) -> (u16, &str) {
+        (self.status, self.body["requestError"]["serviceException"]["messageId"].as_str().unwrap())
+    }
+}
+
+impl Poller {
+    /// Connects to where this URL leads.
+    pub async fn connect(url: &str) -> Poller {
+        let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let address: SocketAddr = host.parse().unwrap();
+        Poller { stream: TcpStream::connect(address).await.unwrap(), path: format!("/{path}") }
+    }
+
+    /// Asks, and does not wait for the answer.
+    pub async fn ask(&mut self) {
+        let body = r#"{"longPollingRequestParameters":null}"#;
+        let request = format!(
+            "POST {} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.path,
+            body.len()
+        );
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+    }
+
+    /// Waits for the answer.
+    pub async fn answer(&mut self) -> Polled {
+        timeout(PATIENCE, self.read_answer()).await.expect("no answer came")
+    }
+
+    async fn read_answer(&mut self) -> Polled {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let (_, length) = head.split_once("content-length: ").unwrap();
+        let mut body = vec![0; length.split_once('\r').unwrap().0.parse().unwrap()];
+        self.stream.read_exact(&mut body).await.unwrap();
+        Polled { status, body: if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() } }
+    }
+
+    /// Asks and waits.
+    pub async fn poll(&mut self) -> Polled {
+        self.ask().await;
+        self.answer().await
+    }
+
+    /// Asserts that there is no answer for a while.
+    pub async fn silent(&mut self, for_a_while: Duration) {
+        let byte = timeout(for_a_while, self.stream.read_u8()).await;
+        assert!(byte.is_err(), "an answer came");
+    }
+
+    /// Waits until an answer has arrived in our kernel, and leaves it there.
+    pub async fn has_answer(&self) {
+        timeout(PATIENCE, self.stream.readable()).await.expect("no answer came").unwrap();
+    }
+
+    /// Goes away in good order.
+    pub fn close(self) {
+        drop(self);
+    }
+
+    /// Goes away as a process does that is killed: what is unread is thrown away, the peer is told by a reset.
+    pub fn die(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(self);
+    }
+}
