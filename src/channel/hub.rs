@@ -165,6 +165,11 @@ impl Hub {
         lock(&self.state).unfollow(connection, stream);
     }
 
+    /// A `channel.opened` was read in the log: perhaps one that the tail missed while its connection was lost.
+    pub fn heard_opened(&self, event: &Event) {
+        lock(&self.state).opened(event);
+    }
+
     /// How many channels are connected.
     pub fn connections(&self) -> usize {
         lock(&self.state).connections.len()

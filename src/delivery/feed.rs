@@ -17,7 +17,7 @@ use crate::channel::cursor::Cursor;
 use crate::channel::hub::{Connection, End};
 use crate::channel::queue::{Item, Taken};
 use crate::channel::{Channel, rows as channels};
-use crate::log::{Event, rows as log};
+use crate::log::{Event, Kind, rows as log};
 use crate::subscription::rows as subscriptions;
 use crate::wire::nc;
 
@@ -151,6 +151,9 @@ impl Feed {
         match log::read_stream(&self.delivery.database, &stream, seq, self.page_events).await {
             Ok(page) => {
                 let last = (page.len() as i64) < self.page_events;
+                for opened in page.iter().filter(|event| event.kind == Kind::ChannelOpened) {
+                    self.delivery.hub.heard_opened(opened);
+                }
                 match self.positions.replay(&id, &page, last) {
                     Some(news) => self.learn(&news).await,
                     None => Ok(()),

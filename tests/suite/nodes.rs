@@ -88,6 +88,26 @@ async fn a_new_socket_on_one_node_supersedes_the_old_one_on_another() {
 }
 
 #[tokio::test]
+async fn a_node_that_was_deaf_learns_that_its_socket_is_superseded() {
+    let database = Database::new().await;
+    let (a, b) = (Server::start(&database).await, Server::start(&database).await);
+    let channel = a.api.channel("alice").await;
+    let sql = database.connect().await;
+    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+               where application_name = 'tocsin tail' and datname = current_database()";
+    for _ in 0..3 {
+        let mut old = Socket::open(&on(&a, &channel)).await;
+        // Until the tails follow the log again, whatever is written is only to be found there.
+        sql.query_one(cut, &[]).await.unwrap();
+        let new = Socket::open(&on(&b, &channel)).await;
+        assert_eq!(old.closed().await.0, 4001);
+        new.close().await;
+    }
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_moves_on_when_its_node_dies() {
     let database = Database::new().await;
     let (a, b) = (Server::start(&database).await, Server::start(&database).await);

@@ -52,9 +52,12 @@ async fn over_http(api: &Api, rng: &mut StdRng, known: &mut Vec<(Value, Value)>)
             api.delete(which["resourceURL"].as_str().unwrap()).await;
         }
         _ => {
-            let fields =
-                json!({ "channelType": "WebSockets", "clientCorrelator": rng.random_range(0..1000).to_string() });
+            let kind = if rng.random_bool(0.5) { "WebSockets" } else { "LongPolling" };
+            let data = json!({ "maxNotifications": 3, "maxWaitTime": rng.random_range(0..9) });
+            let correlator = rng.random_range(0..1000).to_string();
+            let fields = json!({ "channelType": kind, "channelData": data, "clientCorrelator": correlator });
             let channel = api.channel_with("alice", fields).await;
+            api.post(channel["callbackURL"].as_str().unwrap(), json!({ "note": correlator })).await;
             let subscription = api.subscribe_with("b1", &channel, json!({ "duration": 300 })).await;
             known.push((channel, subscription));
         }

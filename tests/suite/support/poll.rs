@@ -57,9 +57,19 @@ impl Poller {
 
     /// Asks, and does not wait for the answer.
     pub async fn ask(&mut self) {
+        self.ask_with("").await;
+    }
+
+    /// As [`Poller::ask`], with `Connection: close`.
+    pub async fn ask_for_the_last_time(&mut self) {
+        self.ask_with("Connection: close\r\n").await;
+    }
+
+    async fn ask_with(&mut self, headers: &str) {
         let body = r#"{"longPollingRequestParameters":null}"#;
         let request = format!(
-            "POST {} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST {} HTTP/1.1\r\nHost: test\r\n{headers}Content-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
             self.path,
             body.len()
         );
