@@ -429,7 +429,7 @@ async fn a_client_that_goes_in_the_middle_of_a_poll_loses_nothing() {
         .await;
         assert_eq!(opened_events(&sql).await, 0, "{round}: so the next one supersedes nobody");
     }
-    sql.batch_execute("update tocsin.channels set max_wait_seconds = 0").await.unwrap();
+    sql.batch_execute("update tocsin.channels set settings = settings || '{\"maxWaitTime\":0}'").await.unwrap();
     assert_eq!(poll(&channel).await.indexes(), [1, 2, 3, 4]);
     server.stop().await;
 }
