@@ -4,6 +4,7 @@
 pub mod confirm;
 pub mod cursor;
 pub mod hub;
+pub mod large_polls;
 pub mod leases;
 pub mod polls;
 pub mod queue;
@@ -98,6 +99,16 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// How what is too much for a push is fetched, if the client can do that.
+    pub fn large_data_polling(&self) -> Option<LargeDataPolling> {
+        match self {
+            Transport::OMAPush { large_data_polling, .. } | Transport::NativeChannel { large_data_polling, .. } => {
+                *large_data_polling
+            }
+            _ => None,
+        }
+    }
+
     /// Its type.
     pub fn channel_type(&self) -> ChannelType {
         match self {

@@ -1,5 +1,6 @@
 //! The data types of the Notification Channel API (5.2).
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::json::{Fields, Media};
@@ -257,6 +258,22 @@ pub fn add_to_list(list: &mut String, format: Format, notification: impl FnOnce(
         Format::Xml => {}
     }
     notification(list);
+}
+
+/// Marks the last answer of a large-data polling: everything is handed over (5.2.2.3).
+pub fn add_complete(list: &mut String, format: Format) {
+    add_to_list(list, format, |list| {
+        list.push_str(match format {
+            Format::Json => r#"{"ncListComplete":true}"#,
+            Format::Xml => "<ncListComplete>true</ncListComplete>",
+        })
+    });
+}
+
+/// Writes a `largePollingNotification` (5.2.2.4).
+pub fn large_polling_notification(channel_url: &str, expiry: DateTime<Utc>, format: Format) -> String {
+    let expiry = expiry.to_rfc3339_opts(SecondsFormat::Secs, true);
+    written(&json!({ "largePollingNotification": { "channelURL": channel_url, "channelExpiry": expiry } }), format)
 }
 
 /// A `notificationList` without notifications.
