@@ -79,7 +79,11 @@ pub enum Transport {
         large_data_polling: Option<LargeDataPolling>,
     },
     /// 5.2.2.10.
-    WebSockets,
+    WebSockets {
+        /// The client answers connChecks of the server (`x-connCheckRole`, an extension; Appendix I.3).
+        #[serde(default)]
+        checked_by_server: bool,
+    },
     /// 5.2.2.13.
     NativeChannel {
         /// Whose push service.
@@ -114,7 +118,7 @@ impl Transport {
         match self {
             Transport::LongPolling { .. } => ChannelType::LongPolling,
             Transport::OMAPush { .. } => ChannelType::OMAPush,
-            Transport::WebSockets => ChannelType::WebSockets,
+            Transport::WebSockets { .. } => ChannelType::WebSockets,
             Transport::NativeChannel { .. } => ChannelType::NativeChannel,
             Transport::Webhooks { .. } => ChannelType::Webhooks,
         }

@@ -218,7 +218,7 @@ impl Sender {
             Transport::OMAPush { app_id, .. } => {
                 self.senders.push_oma(self.channel.user.as_str(), app_id.as_deref(), &message).await
             }
-            Transport::LongPolling { .. } | Transport::WebSockets => {
+            Transport::LongPolling { .. } | Transport::WebSockets { .. } => {
                 Outcome::Gone { why: "nothing is sent to a channel that its client fetches from".to_owned() }
             }
         }

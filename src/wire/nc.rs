@@ -14,6 +14,9 @@ use crate::outbound::Native;
 /// The registered sub-protocol of the socket (Appendix I).
 pub const SUBPROTOCOL: &str = "notificationchannel-netapi-rest.openmobilealliance.org";
 
+/// Who sends connChecks, as the clients that know of it say: `client` or `server`.
+const CHECK_ROLE: &str = "x-connCheckRole";
+
 /// A request to create a channel (5.2.2.2), as far as it concerns us.
 #[derive(Debug)]
 pub struct NewChannel {
@@ -46,8 +49,9 @@ pub fn read_channel(mut fields: Fields, supported: &[ChannelType]) -> Result<New
     if max_notifications == Some(0) {
         return Err(Error::invalid("maxNotifications"));
     }
+    let checked_by_server = fields.text_not_empty(CHECK_ROLE)?.as_deref() == Some("server");
     Ok(NewChannel {
-        transport: read_transport(channel_type, &mut data)?,
+        transport: read_transport(channel_type, checked_by_server, &mut data)?,
         client_correlator: fields.text_not_empty("clientCorrelator")?,
         application_tag: fields.text_not_empty("applicationTag")?,
         lifetime_seconds: fields.uint("channelLifetime")?.filter(|seconds| *seconds > 0),
@@ -55,10 +59,10 @@ pub fn read_channel(mut fields: Fields, supported: &[ChannelType]) -> Result<New
     })
 }
 
-fn read_transport(channel_type: ChannelType, data: &mut Fields) -> Result<Transport> {
+fn read_transport(channel_type: ChannelType, checked_by_server: bool, data: &mut Fields) -> Result<Transport> {
     Ok(match channel_type {
         ChannelType::LongPolling => Transport::LongPolling { max_wait_time: data.uint("maxWaitTime")?.unwrap_or(0) },
-        ChannelType::WebSockets => Transport::WebSockets,
+        ChannelType::WebSockets => Transport::WebSockets { checked_by_server },
         ChannelType::OMAPush => Transport::OMAPush {
             app_id: data.text_not_empty("appId")?,
             large_data_polling: read_large_data_polling(data)?,
@@ -139,6 +143,9 @@ fn channel_fields(channel: &Channel, urls: &Urls) -> Value {
     }
     fields["channelType"] = json!(channel.settings.transport.channel_type().name());
     fields["channelData"] = channel_data(channel, urls);
+    if matches!(channel.settings.transport, Transport::WebSockets { checked_by_server: true }) {
+        fields[CHECK_ROLE] = json!("server");
+    }
     fields["channelLifetime"] = json!(channel.lifetime_seconds);
     fields["callbackURL"] = json!(urls.callback(&channel.id));
     fields["resourceURL"] = json!(urls.channel(&channel.user, &channel.id));
@@ -151,7 +158,7 @@ fn channel_data(channel: &Channel, urls: &Urls) -> Value {
         Transport::LongPolling { max_wait_time } => {
             json!({ "channelURL": urls.poll(&channel.id), "maxNotifications": most, "maxWaitTime": max_wait_time })
         }
-        Transport::WebSockets => json!({ "channelURL": urls.socket(&channel.id), "maxNotifications": most }),
+        Transport::WebSockets { .. } => json!({ "channelURL": urls.socket(&channel.id), "maxNotifications": most }),
         Transport::OMAPush { app_id, large_data_polling } => {
             let mut data = json!({});
             if let Some(app_id) = app_id {
@@ -237,6 +244,12 @@ pub fn read_from_client(text: &str) -> Result<FromClient> {
     })
 }
 
+/// Writes a server's `connCheck`: the next one comes after `interval_seconds`, and a `connAck` starts the lifetime again.
+pub fn conn_check(interval_seconds: u64, lifetime_seconds: u32, format: Format) -> String {
+    let fields = json!({ "checkInterval": interval_seconds, "newChannelLifetime": lifetime_seconds });
+    written(&json!({ "connCheck": fields }), format)
+}
+
 /// Writes a server's `connAck`.
 pub fn conn_ack(lifetime_seconds: u32, format: Format) -> String {
     written(&json!({ "connAck": { "channelLifetime": lifetime_seconds } }), format)
@@ -315,7 +328,7 @@ mod tests {
                     "channelData":{{"maxNotifications":"5"}},"x-connCheckRole":"client"}}}}"#
             );
             let read = read(&body).unwrap();
-            assert_eq!(read.transport, Transport::WebSockets);
+            assert_eq!(read.transport, Transport::WebSockets { checked_by_server: false });
             assert_eq!(
                 (read.client_correlator, read.lifetime_seconds, read.max_notifications),
                 (None, Some(7200), Some(5))

@@ -29,7 +29,7 @@ pub async fn open(
     const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
     let id = app.urls.channel_of_socket(ids.token()?).ok_or(NO_CHANNEL)?;
     let channel = rows::get(&app.database, &id).await?;
-    if channel.settings.transport != Transport::WebSockets {
+    if !matches!(channel.settings.transport, Transport::WebSockets { .. }) {
         return Err(NO_CHANNEL);
     }
     let upgrade = match upgrade {
