@@ -136,6 +136,15 @@ pub struct Settings {
     pub transport: Transport,
 }
 
+/// Why nothing is delivered to a channel.
+#[derive(Debug, Clone)]
+pub struct Disabled {
+    /// Since when.
+    pub at: DateTime<Utc>,
+    /// What happened.
+    pub why: String,
+}
+
 /// A channel as it is stored.
 #[derive(Debug, Clone)]
 pub struct Channel {
@@ -155,4 +164,6 @@ pub struct Channel {
     pub lifetime_seconds: u32,
     /// When it ends, by the database's clock.
     pub expires_at: DateTime<Utc>,
+    /// Nothing is delivered, until its client refreshes it.
+    pub disabled: Option<Disabled>,
 }

@@ -146,6 +146,10 @@ fn channel_fields(channel: &Channel, urls: &Urls) -> Value {
     if matches!(channel.settings.transport, Transport::WebSockets { checked_by_server: true }) {
         fields[CHECK_ROLE] = json!("server");
     }
+    if let Some(disabled) = &channel.disabled {
+        let since = disabled.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        fields["x-disabled"] = json!({ "since": since, "reason": disabled.why });
+    }
     fields["channelLifetime"] = json!(channel.lifetime_seconds);
     fields["callbackURL"] = json!(urls.callback(&channel.id));
     fields["resourceURL"] = json!(urls.channel(&channel.user, &channel.id));

@@ -3,12 +3,13 @@
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use crate::base::{Error, Result};
 use crate::channel::{Transport, rows};
 use crate::delivery::websocket;
 use crate::http::extract::PathIds;
+use crate::http::fault;
 use crate::http::state::App;
 use crate::wire::nc::SUBPROTOCOL;
 
@@ -34,7 +35,7 @@ pub async fn open(
     }
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
-        Err(rejection) => return Ok(rejection.into_response()),
+        Err(rejection) => return Ok(fault::of_http(rejection.status(), "Upgrade")),
     };
     let (delivery, tasks) = (app.delivery.clone(), app.tasks.clone());
     Ok(upgrade
