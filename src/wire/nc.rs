@@ -316,7 +316,10 @@ const XML_LIST_BEGIN: &str = concat!(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::channel::Settings;
 
     const OFFERED: [ChannelType; 1] = [ChannelType::WebSockets];
 
@@ -373,5 +376,68 @@ mod tests {
         assert!(read_from_client("<connCheck>").is_err());
         assert!(read_from_client("garbage").is_err());
         assert!(read_from_client("[]").is_err());
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        "[!-~äß€][ -~äß€]{0,10}[!-~äß€]"
+    }
+
+    fn large() -> impl Strategy<Value = Option<LargeDataPolling>> {
+        prop::option::of((1_u32..100).prop_map(|most| LargeDataPolling { max_polling_notifications: Some(most) }))
+    }
+
+    fn transport() -> impl Strategy<Value = Transport> {
+        let native = prop_oneof![Just((Native::Gcm, "v1")), Just((Native::Apns, "3")), Just((Native::Wns, "1"))];
+        prop_oneof![
+            (0_u32..1000).prop_map(|max_wait_time| Transport::LongPolling { max_wait_time }),
+            any::<bool>().prop_map(|checked_by_server| Transport::WebSockets { checked_by_server }),
+            (prop::option::of(text()), large())
+                .prop_map(|(app_id, large_data_polling)| Transport::OMAPush { app_id, large_data_polling }),
+            (native, text(), large()).prop_map(
+                |((channel_sub_type, version), registration_token, large_data_polling)| {
+                    Transport::NativeChannel {
+                        channel_sub_type,
+                        registration_token,
+                        channel_sub_type_version: version.to_owned(),
+                        large_data_polling,
+                    }
+                }
+            ),
+            "[a-z]{1,9}".prop_map(|name| Transport::Webhooks { webhook_url: format!("https://{name}.example/?a=b&c") }),
+        ]
+    }
+
+    proptest! {
+        /// What we write, in either format, is read as what it was.
+        #[test]
+        fn a_channel_that_is_written_is_read_again(
+            transport in transport(), max_notifications in 1_u32..1000, lifetime in 1_u32..100_000,
+            correlator in prop::option::of(text()), tag in prop::option::of(text()),
+        ) {
+            let of = Channel {
+                id: crate::base::ids::ChannelId::random(),
+                user: UserId::parse("tel:+1").unwrap(),
+                settings: Settings { max_notifications, transport: transport.clone() },
+                format: Format::Json,
+                client_correlator: correlator.clone(),
+                application_tag: tag.clone(),
+                lifetime_seconds: lifetime,
+                expires_at: Utc::now(),
+                disabled: None,
+            };
+            let urls = Urls::new("https://x.example".to_owned(), crate::channel::secret::UrlKey::new(vec![1; 32]));
+            let written = channel(&of, &urls);
+            let bodies = [(Media::Json, written.to_string()), (Media::Xml, xml::write(&written))];
+            let types = ChannelType::ALL.map(|(channel_type, _)| channel_type);
+            for (media, body) in bodies {
+                let fields = Fields::read(media, body.as_bytes(), "notificationChannel").unwrap();
+                let read = read_channel(fields, &types).unwrap();
+                prop_assert_eq!(&read.transport, &transport, "{}", body);
+                prop_assert_eq!(read.max_notifications, Some(max_notifications));
+                prop_assert_eq!(read.lifetime_seconds, Some(lifetime));
+                prop_assert_eq!(&read.client_correlator, &correlator);
+                prop_assert_eq!(&read.application_tag, &tag);
+            }
+        }
     }
 }
