@@ -1,4 +1,4 @@
-//! One open poll of a channel (5.2 of the long polling rules in the specification: 5.2.2.6, 5.3.3, 5.3.19).
+//! One open poll of a channel (5.2.2.6, 5.3.1 to 5.3.6, 5.3.19).
 //!
 //! A poll follows the channel as a socket does, until one of three things: there are as many notifications as the client
 //! takes at once; the first of them has waited as long as the client allows; the poll itself has been open too long.

@@ -280,6 +280,47 @@ async fn a_second_poll_ends_the_first_and_gets_the_notifications() {
 }
 
 #[tokio::test]
+async fn a_poll_that_has_not_heard_of_a_newer_one_consumes_nothing() {
+    let database = Database::new().await;
+    let server = server(&database, 25).await;
+    let channel = channel(&server, 10, 0).await;
+    server.api.subscribe("b", &channel).await;
+    let sql = database.connect().await;
+    let mut deaf = poller(&channel).await;
+    deaf.ask().await;
+    open_poll(&sql, &channel, "").await;
+    // As a node does that begins a poll, whose word has not come here yet.
+    sql.batch_execute("update tocsin.polls set open = 'newer'").await.unwrap();
+    write(&sql, "b", 2).await;
+    assert_eq!(deaf.answer().await.fault(), (409, "SVC1012"));
+    let row = sql.query_one("select open, sent = '[]' from tocsin.polls", &[]).await.unwrap();
+    assert_eq!((row.get(0), row.get(1)), ("newer", true));
+    assert_eq!(poll(&channel).await.indexes(), [1, 2]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_may_ask_twice_whether_its_answer_is_written_down() {
+    let database = Database::new().await;
+    let server = server(&database, 25).await;
+    let channel = channel(&server, 10, 0).await;
+    let id = text(&channel, "resourceURL").rsplit_once('/').unwrap().1;
+    let sql = database.connect().await;
+    let answer = async |poll: &str| -> String {
+        sql.query_one("select tocsin.poll_answer($1, $2, '[]')", &[&id, &poll]).await.unwrap().get(0)
+    };
+    sql.query("select tocsin.poll_begin($1, 'one')", &[&id]).await.unwrap();
+    assert_eq!((answer("one").await.as_str(), answer("one").await.as_str()), ("answered", "answered"));
+    sql.query("select tocsin.poll_undelivered($1, 'one')", &[&id]).await.unwrap();
+    assert_eq!(answer("one").await, "superseded", "it was given up meanwhile");
+    sql.query("select tocsin.poll_begin($1, 'two')", &[&id]).await.unwrap();
+    assert_eq!((answer("one").await.as_str(), answer("two").await.as_str()), ("superseded", "answered"));
+    sql.query("select tocsin.end_channel($1, 'deleted')", &[&id]).await.unwrap();
+    assert_eq!(answer("two").await, "gone");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn many_polls_at_once_lose_nothing_and_bring_nothing_twice() {
     let database = Database::new().await;
     let (a, b) = (server(&database, 2).await, server(&database, 2).await);
@@ -518,21 +559,27 @@ async fn an_answer_that_was_read_does_not_come_again() {
     server.api.subscribe("b", &channel).await;
     let sql = database.connect().await;
     write(&sql, "b", 3).await;
-    for index in 1..=3 {
-        let mut poller = poller(&channel).await;
-        assert_eq!(poller.poll().await.indexes(), [index]);
-        if index == 2 {
-            // A reset that comes after the next request says nothing of the answer before.
-            poller.ask().await;
-            assert_eq!(poller.answer().await.indexes(), [3]);
-            poller.ask().await;
-            open_poll(&sql, &channel, "").await;
-            poller.die();
-            connections(&server, 0).await;
-            break;
-        }
-        poller.close();
-    }
+    let not_lost = async |why: &str| {
+        // Longer than a connection that has ended waits for a reset.
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        let lost: bool = sql.query_one("select lost from tocsin.polls", &[]).await.unwrap().get(0);
+        assert!(!lost, "{why}");
+    };
+    let mut closing = poller(&channel).await;
+    assert_eq!(closing.poll().await.indexes(), [1]);
+    closing.close();
+    not_lost("closed in good order").await;
+    let mut asking = poller(&channel).await;
+    assert_eq!(asking.poll().await.indexes(), [2]);
+    asking.asks_for_something_else().await;
+    asking.die();
+    not_lost("whoever asks for something else has read what came before").await;
+    let mut polling = poller(&channel).await;
+    assert_eq!(polling.poll().await.indexes(), [3]);
+    polling.ask().await;
+    open_poll(&sql, &channel, "").await;
+    polling.die();
+    connections(&server, 0).await;
     write(&sql, "b", 1).await;
     assert_eq!(poll(&channel).await.indexes(), [4]);
     server.stop().await;

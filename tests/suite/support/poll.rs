@@ -65,6 +65,15 @@ impl Poller {
         self.ask_with("Connection: close\r\n").await;
     }
 
+    /// Makes another request over the same connection.
+    pub async fn asks_for_something_else(&mut self) {
+        self.stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nok\n") {
+            answer.push(timeout(PATIENCE, self.stream.read_u8()).await.expect("no answer came").unwrap());
+        }
+    }
+
     async fn ask_with(&mut self, headers: &str) {
         let body = r#"{"longPollingRequestParameters":null}"#;
         let request = format!(
