@@ -307,13 +307,13 @@ async fn a_node_may_ask_twice_whether_its_answer_is_written_down() {
     let id = text(&channel, "resourceURL").rsplit_once('/').unwrap().1;
     let sql = database.connect().await;
     let answer = async |poll: &str| -> String {
-        sql.query_one("select tocsin.poll_answer($1, $2, '[]')", &[&id, &poll]).await.unwrap().get(0)
+        sql.query_one("select tocsin.poll_answer($1, $2, '[]', true)", &[&id, &poll]).await.unwrap().get(0)
     };
-    sql.query("select tocsin.poll_begin($1, 'one')", &[&id]).await.unwrap();
+    sql.query("select tocsin.poll_begin($1, 'one', true)", &[&id]).await.unwrap();
     assert_eq!((answer("one").await.as_str(), answer("one").await.as_str()), ("answered", "answered"));
     sql.query("select tocsin.poll_undelivered($1, 'one')", &[&id]).await.unwrap();
     assert_eq!(answer("one").await, "superseded", "it was given up meanwhile");
-    sql.query("select tocsin.poll_begin($1, 'two')", &[&id]).await.unwrap();
+    sql.query("select tocsin.poll_begin($1, 'two', true)", &[&id]).await.unwrap();
     assert_eq!((answer("one").await.as_str(), answer("two").await.as_str()), ("superseded", "answered"));
     sql.query("select tocsin.end_channel($1, 'deleted')", &[&id]).await.unwrap();
     assert_eq!(answer("two").await, "gone");
