@@ -1,17 +1,14 @@
 -- Ends a channel, and with it its subscriptions; `how` is 'deleted' or 'expired'. One event each, written in the
 -- order of their streams, so that two who end many things do not deadlock.
 create or replace function tocsin.end_channel(channel text, how text) returns boolean language plpgsql as $$
+declare
+    sources text[];
 begin
     delete from tocsin.channel_lifetimes where channel_id = channel;
     if not found then
         return false;
     end if;
-    delete from tocsin.senders where channel_id = channel;
-    delete from tocsin.large_polls where channel_id = channel;
-    delete from tocsin.cursors
-    where source_id = channel or source_id in (select id from tocsin.subscriptions where channel_id = channel);
-    delete from tocsin.callback_keys where channel_id = channel;
-    delete from tocsin.polls where channel_id = channel;
+    sources := array(select id from tocsin.subscriptions where channel_id = channel) || channel;
     insert into tocsin.events (stream, kind, data)
     select ends.stream, ends.kind, ends.data from (
         select '$channel/' || channel as stream, 'channel.' || how as kind, jsonb_build_object('id', channel) as data
@@ -19,6 +16,12 @@ begin
         select s.stream, 'subscription.' || how, jsonb_build_object('id', s.id, 'channel', channel)
         from tocsin.subscriptions s where s.channel_id = channel) as ends
     order by ends.stream, ends.data ->> 'id';
+    -- After the streams are locked, as whoever ends one subscription does.
+    delete from tocsin.cursors where source_id = any (sources);
+    delete from tocsin.senders where channel_id = channel;
+    delete from tocsin.large_polls where channel_id = channel;
+    delete from tocsin.callback_keys where channel_id = channel;
+    delete from tocsin.polls where channel_id = channel;
     return true;
 end
 $$;
