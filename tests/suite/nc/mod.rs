@@ -3,6 +3,7 @@
 mod callbacks;
 mod channel;
 mod channels;
+mod examples;
 mod formats;
 mod lifetime;
 mod polling;
