@@ -117,6 +117,8 @@ pub struct Limits {
     pub notifications_default: u32,
     /// Largest maxNotifications granted.
     pub notifications_max: u32,
+    /// Validity of the temporary URL for what is too much for a push; each use starts it again.
+    pub large_poll_seconds: u32,
     /// Longest time a pending notification may wait for others before a poll is answered.
     pub poll_wait_seconds_max: u32,
     /// Duration of a subscription whose client asked for none.
@@ -145,6 +147,8 @@ pub struct Limits {
     pub sender_disable_after_seconds: u64,
     /// A poll is answered after so long at the latest.
     pub poll_seconds: u32,
+    /// Clients that answer connChecks of the server get one this often.
+    pub conn_check_seconds: u64,
     /// Months of partitions attached ahead of now.
     pub partitions_months_ahead: i32,
 }
@@ -169,7 +173,9 @@ impl Default for Limits {
             socket_stall_seconds: 60,
             socket_ping_seconds: 30,
             sender_disable_after_seconds: 5 * 86400,
+            conn_check_seconds: 60,
             poll_seconds: 30,
+            large_poll_seconds: 600,
             partitions_months_ahead: 3,
         }
     }

@@ -7,6 +7,7 @@ begin
         return false;
     end if;
     delete from tocsin.senders where channel_id = channel;
+    delete from tocsin.large_polls where channel_id = channel;
     delete from tocsin.cursors
     where source_id = channel or source_id in (select id from tocsin.subscriptions where channel_id = channel);
     delete from tocsin.callback_keys where channel_id = channel;

@@ -10,6 +10,7 @@ select s.id, s.stream, s.channel_id, s.callback_data, s.format, s.filter, s.clie
 from tocsin.subscriptions s
 left join tocsin.cursors c on c.source_id = s.id and c.generation = s.generation
 where s.expires_at > now()
+  and exists (select from tocsin.channel_lifetimes l where l.channel_id = s.channel_id and l.expires_at > now())
   and ($1::text is null or s.stream = $1)
   and ($2::text is null or s.id = $2)
   and ($3::text is null or s.channel_id = $3)

@@ -4,6 +4,7 @@
 pub mod confirm;
 pub mod cursor;
 pub mod hub;
+pub mod large_polls;
 pub mod leases;
 pub mod polls;
 pub mod queue;
@@ -78,7 +79,11 @@ pub enum Transport {
         large_data_polling: Option<LargeDataPolling>,
     },
     /// 5.2.2.10.
-    WebSockets,
+    WebSockets {
+        /// The client answers connChecks of the server (`x-connCheckRole`, an extension; Appendix I.3).
+        #[serde(default)]
+        checked_by_server: bool,
+    },
     /// 5.2.2.13.
     NativeChannel {
         /// Whose push service.
@@ -98,12 +103,22 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// How what is too much for a push is fetched, if the client can do that.
+    pub fn large_data_polling(&self) -> Option<LargeDataPolling> {
+        match self {
+            Transport::OMAPush { large_data_polling, .. } | Transport::NativeChannel { large_data_polling, .. } => {
+                *large_data_polling
+            }
+            _ => None,
+        }
+    }
+
     /// Its type.
     pub fn channel_type(&self) -> ChannelType {
         match self {
             Transport::LongPolling { .. } => ChannelType::LongPolling,
             Transport::OMAPush { .. } => ChannelType::OMAPush,
-            Transport::WebSockets => ChannelType::WebSockets,
+            Transport::WebSockets { .. } => ChannelType::WebSockets,
             Transport::NativeChannel { .. } => ChannelType::NativeChannel,
             Transport::Webhooks { .. } => ChannelType::Webhooks,
         }
@@ -119,6 +134,15 @@ pub struct Settings {
     /// The way there.
     #[serde(flatten)]
     pub transport: Transport,
+}
+
+/// Why nothing is delivered to a channel.
+#[derive(Debug, Clone)]
+pub struct Disabled {
+    /// Since when.
+    pub at: DateTime<Utc>,
+    /// What happened.
+    pub why: String,
 }
 
 /// A channel as it is stored.
@@ -140,4 +164,6 @@ pub struct Channel {
     pub lifetime_seconds: u32,
     /// When it ends, by the database's clock.
     pub expires_at: DateTime<Utc>,
+    /// Nothing is delivered, until its client refreshes it.
+    pub disabled: Option<Disabled>,
 }

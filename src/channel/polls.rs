@@ -35,10 +35,12 @@ pub struct Begun {
 
 /// Begins a poll: it supersedes older ones, and confirms what the last answer brought. [`Error::NotFound`] when the
 /// channel does not live.
-pub async fn begin(database: &Database, channel: &ChannelId, poll: &str) -> Result<Begun> {
+///
+/// `refresh`: it starts the channel's lifetime again.
+pub async fn begin(database: &Database, channel: &ChannelId, poll: &str, refresh: bool) -> Result<Begun> {
     let client = database.get().await?;
-    let statement = client.prepare_cached("select * from tocsin.poll_begin($1, $2)").await?;
-    let row = client.query_opt(&statement, &[&channel.as_str(), &poll]).await?.ok_or(NO_CHANNEL)?;
+    let statement = client.prepare_cached("select * from tocsin.poll_begin($1, $2, $3)").await?;
+    let row = client.query_opt(&statement, &[&channel.as_str(), &poll, &refresh]).await?.ok_or(NO_CHANNEL)?;
     Ok(Begun { opened_seq: row.get("opened_seq"), at: row.get("begun_at") })
 }
 
@@ -49,11 +51,12 @@ pub async fn answer(
     channel: &ChannelId,
     poll: &str,
     positions: &[(SourceId, Cursor)],
+    refresh: bool,
 ) -> Result<()> {
     let positions = Value::Array(positions.iter().map(|(source, cursor)| position(source, cursor)).collect());
     let client = database.get().await?;
-    let statement = client.prepare_cached("select tocsin.poll_answer($1, $2, $3)").await?;
-    let row = client.query_one(&statement, &[&channel.as_str(), &poll, &positions]).await?;
+    let statement = client.prepare_cached("select tocsin.poll_answer($1, $2, $3, $4)").await?;
+    let row = client.query_one(&statement, &[&channel.as_str(), &poll, &positions, &refresh]).await?;
     match row.get(0) {
         "answered" => Ok(()),
         "superseded" => Err(Error::SimultaneousPolls),

@@ -5,7 +5,7 @@ use tokio_postgres::types::Json;
 
 use super::cursor::Cursor;
 use super::secret::UrlKey;
-use super::{Channel, Settings};
+use super::{Channel, Disabled, Settings};
 use crate::base::ids::{ChannelId, UserId};
 use crate::base::{Error, Format, Result};
 use crate::postgres::Database;
@@ -37,7 +37,7 @@ pub struct NewChannel {
 #[derive(Debug)]
 pub enum Creation {
     /// The channel: a new one, or the one that the same request made before.
-    Channel(Channel),
+    Channel(Box<Channel>),
     /// A different channel of the user has the clientCorrelator.
     Duplicate(ChannelId),
 }
@@ -63,7 +63,7 @@ pub async fn create(database: &Database, new: NewChannel, channels_max: u32) -> 
         .await?;
     let id = || ChannelId::from_text(row.get("channel_id"));
     match row.get("outcome") {
-        "created" | "there" => Ok(Creation::Channel(Channel {
+        "created" | "there" => Ok(Creation::Channel(Box::new(Channel {
             id: id(),
             user: new.user,
             settings: new.settings,
@@ -72,7 +72,8 @@ pub async fn create(database: &Database, new: NewChannel, channels_max: u32) -> 
             application_tag: new.application_tag,
             lifetime_seconds: new.lifetime_seconds,
             expires_at: row.get("expires_at"),
-        })),
+            disabled: None,
+        }))),
         "other" => Ok(Creation::Duplicate(id())),
         _ => Err(Error::Policy { rule: format!("a user may have {channels_max} channels") }),
     }
@@ -190,5 +191,8 @@ fn channel(row: &Row) -> Result<Channel> {
         application_tag: row.get("application_tag"),
         lifetime_seconds: row.get::<_, i32>("lifetime_seconds").unsigned_abs(),
         expires_at: row.get("expires_at"),
+        disabled: row
+            .get::<_, Option<_>>("disabled_at")
+            .map(|at| Disabled { at, why: row.get::<_, Option<_>>("disabled_why").unwrap_or_default() }),
     })
 }

@@ -15,6 +15,8 @@ pub enum Use {
     Channel,
     /// The client polls: channelURL of a `LongPolling` channel.
     Poll,
+    /// The client fetches what was too much for a push: a temporary channelURL.
+    Large,
     /// An enabler posts notifications: callbackURL.
     Callback,
     /// Webhooks are signed: no URL.
@@ -36,34 +38,53 @@ impl UrlKey {
 
     /// `{channelId}.{code}`.
     pub fn token(&self, purpose: Use, channel: &ChannelId) -> String {
-        let code = self.mac(purpose, channel).finalize().into_bytes();
-        format!("{channel}.{}", URL_SAFE_NO_PAD.encode(&code[..CODE_BYTES]))
+        self.signed(purpose, channel.as_str())
     }
 
     /// The channel a token is for, if it is genuine. Compared in constant time.
     pub fn open(&self, purpose: Use, token: &str) -> Option<ChannelId> {
-        let (id, code) = token.rsplit_once('.')?;
-        let channel = ChannelId::from_text(id);
+        self.verified(purpose, token).map(ChannelId::from_text)
+    }
+
+    /// `{channelId}.{serial}.{code}`: of several URLs of a channel, one after the other.
+    pub fn serial_token(&self, purpose: Use, channel: &ChannelId, serial: &str) -> String {
+        self.signed(purpose, &format!("{channel}.{serial}"))
+    }
+
+    /// The channel and the serial a token is for, if it is genuine.
+    pub fn open_serial<'a>(&self, purpose: Use, token: &'a str) -> Option<(ChannelId, &'a str)> {
+        let (channel, serial) = self.verified(purpose, token)?.split_once('.')?;
+        Some((ChannelId::from_text(channel), serial))
+    }
+
+    fn signed(&self, purpose: Use, subject: &str) -> String {
+        let code = self.mac(purpose, subject).finalize().into_bytes();
+        format!("{subject}.{}", URL_SAFE_NO_PAD.encode(&code[..CODE_BYTES]))
+    }
+
+    fn verified<'a>(&self, purpose: Use, token: &'a str) -> Option<&'a str> {
+        let (subject, code) = token.rsplit_once('.')?;
         let code = URL_SAFE_NO_PAD.decode(code).ok().filter(|code| code.len() == CODE_BYTES)?;
-        self.mac(purpose, &channel).verify_truncated_left(&code).ok()?;
-        Some(channel)
+        self.mac(purpose, subject).verify_truncated_left(&code).ok()?;
+        Some(subject)
     }
 
     /// What webhooks of a channel are signed with: 256 bits.
     pub fn secret(&self, channel: &ChannelId) -> [u8; 32] {
-        self.mac(Use::Webhook, channel).finalize().into_bytes().into()
+        self.mac(Use::Webhook, channel.as_str()).finalize().into_bytes().into()
     }
 
-    fn mac(&self, purpose: Use, channel: &ChannelId) -> Hmac<Sha256> {
+    fn mac(&self, purpose: Use, subject: &str) -> Hmac<Sha256> {
         #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any key will do");
         mac.update(match purpose {
             Use::Channel => b"channelURL\0".as_slice(),
             Use::Poll => b"pollURL\0",
+            Use::Large => b"largeURL\0",
             Use::Callback => b"callbackURL\0",
             Use::Webhook => b"webhook\0",
         });
-        mac.update(channel.as_str().as_bytes());
+        mac.update(subject.as_bytes());
         mac
     }
 }

@@ -49,10 +49,10 @@ impl Feed {
         Self::with(delivery, channel, positions, PAGE_EVENTS)
     }
 
-    /// As [`Feed::connect`], until there is one notificationList.
-    pub fn connect_poll(delivery: Arc<Delivery>, channel: &Channel) -> Self {
-        let positions = Positions::for_one_list(delivery.urls.clone(), channel.settings.max_notifications);
-        let page_events = i64::from(channel.settings.max_notifications).clamp(SMALL_PAGE_EVENTS, PAGE_EVENTS);
+    /// As [`Feed::connect`], until there is one notificationList of `most` notifications.
+    pub fn connect_poll(delivery: Arc<Delivery>, channel: &Channel, most: u32) -> Self {
+        let positions = Positions::for_one_list(delivery.urls.clone(), most);
+        let page_events = i64::from(most).clamp(SMALL_PAGE_EVENTS, PAGE_EVENTS);
         Self::with(delivery, channel, positions, page_events)
     }
 
@@ -180,6 +180,11 @@ impl Feed {
     /// When the earliest notification that waits to be taken arrived, by the log.
     pub fn pending_since(&self) -> Option<DateTime<Utc>> {
         self.positions.pending_since()
+    }
+
+    /// Says in a list that is not full that everything is handed over with it.
+    pub fn complete_list(&mut self) {
+        self.positions.complete(self.format);
     }
 
     /// A poll's notificationList, perhaps an empty one.

@@ -15,6 +15,7 @@ use super::Delivery;
 use super::feed::{Feed, Interrupt, retry, unless_over};
 use crate::base::{Error, Result};
 use crate::channel::hub::End;
+use crate::channel::large_polls;
 use crate::channel::polls::{self, Begun, Receipt};
 use crate::channel::{Channel, Transport};
 
@@ -33,10 +34,30 @@ pub struct Answer {
 /// channel is over, [`Error::Busy`] when the database cannot be reached: then nothing is consumed. Nor is it when the
 /// poll is given up by dropping this future.
 pub async fn poll(delivery: &Arc<Delivery>, channel: &Channel) -> Result<Answer> {
+    answer(delivery, channel, Manner::Wait, channel.settings.max_notifications).await
+}
+
+/// Fetches at once what was too much for a push, at most `most` notifications (5.2.2.8); errors as those of [`poll`].
+/// The answer that hands over the last of them says so, and ends the temporary URL with this serial.
+pub async fn fetch(delivery: &Arc<Delivery>, channel: &Channel, serial: &str, most: u32) -> Result<Answer> {
+    large_polls::fetch(&delivery.database, &channel.id, serial, delivery.limits.large_poll_seconds).await?;
+    answer(delivery, channel, Manner::Fetch { serial }, most).await
+}
+
+/// How a list is asked for.
+#[derive(Clone, Copy)]
+enum Manner<'a> {
+    /// By a poll: it waits, and the channel's lifetime starts again.
+    Wait,
+    /// At the temporary URL with this serial.
+    Fetch { serial: &'a str },
+}
+
+async fn answer(delivery: &Arc<Delivery>, channel: &Channel, manner: Manner<'_>, most: u32) -> Result<Answer> {
     let opened = Instant::now();
-    let mut feed = Feed::connect_poll(delivery.clone(), channel);
+    let mut feed = Feed::connect_poll(delivery.clone(), channel, most);
     let receipt = delivery.undelivered.receipt(channel.id.clone(), feed.connection().id.clone());
-    match follow(delivery, channel, &mut feed, opened).await {
+    match follow(delivery, channel, &mut feed, manner, opened).await {
         Ok(list) => Ok(Answer { list, receipt }),
         Err(fault) => {
             if matches!(fault, Error::SimultaneousPolls | Error::NotFound { .. }) {
@@ -47,27 +68,40 @@ pub async fn poll(delivery: &Arc<Delivery>, channel: &Channel) -> Result<Answer>
     }
 }
 
-async fn follow(delivery: &Delivery, channel: &Channel, feed: &mut Feed, opened: Instant) -> Result<String> {
+async fn follow(
+    delivery: &Delivery,
+    channel: &Channel,
+    feed: &mut Feed,
+    manner: Manner<'_>,
+    opened: Instant,
+) -> Result<String> {
+    let refresh = matches!(manner, Manner::Wait);
     delivery.undelivered.settle(&delivery.database, &channel.id).await?;
     let connection = feed.connection().clone();
-    let begun = polls::begin(&delivery.database, &channel.id, &connection.id).await?;
+    let begun = polls::begin(&delivery.database, &channel.id, &connection.id, refresh).await?;
     connection.opened_at(begun.opened_seq);
-    let patience = Patience::new(channel, begun);
+    let patience = refresh.then(|| Patience::new(channel, begun));
     let deadline = opened + open_at_most(delivery.limits.poll_seconds, channel.lifetime_seconds);
-    let gathered = timeout_at(deadline, gather(feed, &patience));
-    match unless_over(&delivery.stop, &connection, gathered).await {
-        Ok(Ok(gathered)) => gathered?,
-        Ok(Err(_)) | Err(Interrupt::Stopping) => {} // with what there is
+    let gathered = timeout_at(deadline, gather(feed, patience.as_ref()));
+    let all = match unless_over(&delivery.stop, &connection, gathered).await {
+        Ok(Ok(all)) => all?,
+        Ok(Err(_)) | Err(Interrupt::Stopping) => false, // with what there is
         Err(Interrupt::Ended(End::Superseded)) => return Err(Error::SimultaneousPolls),
         Err(Interrupt::Ended(End::Deleted | End::Expired)) => {
             return Err(Error::NotFound { what: "notificationChannel" });
         }
+    };
+    if all {
+        feed.complete_list();
     }
     let (list, positions) = (feed.take_list(), feed.take_moved());
     debug!(channel = %channel.id, "a poll is answered with {} bytes", list.len());
     // From here on only the database decides: a newer poll may have heard of what we write.
-    let answer = retry(|| polls::answer(&delivery.database, &channel.id, &connection.id, &positions));
+    let answer = retry(|| polls::answer(&delivery.database, &channel.id, &connection.id, &positions, refresh));
     timeout(ANSWER_PATIENCE, answer).await.map_err(|_| Error::Busy("no answer can be written down".to_owned()))??;
+    if let (Manner::Fetch { serial }, true) = (manner, all) {
+        large_polls::drain(&delivery.database, &channel.id, serial).await?;
+    }
     Ok(list)
 }
 
@@ -76,8 +110,9 @@ fn open_at_most(poll_seconds: u32, lifetime_seconds: u32) -> Duration {
     Duration::from_secs(poll_seconds.into()).min(Duration::from_secs(lifetime_seconds.into()) * 3 / 4)
 }
 
-/// Follows the channel until there is something to answer.
-async fn gather(feed: &mut Feed, patience: &Patience) -> Result<()> {
+/// Follows the channel until there is something to answer. Without `patience` that is at once, and the answer is
+/// whether the list holds everything there is.
+async fn gather(feed: &mut Feed, patience: Option<&Patience>) -> Result<bool> {
     feed.take_up_all().await?;
     let connection = feed.connection().clone();
     loop {
@@ -86,16 +121,17 @@ async fn gather(feed: &mut Feed, patience: &Patience) -> Result<()> {
         }
         while !feed.is_full() && feed.take_batch().await? {}
         if feed.is_full() {
-            return Ok(());
+            return Ok(false);
         }
         if feed.is_behind() {
             continue;
         }
+        let Some(patience) = patience else { return Ok(true) };
         match feed.pending_since().map(|since| patience.ends(since)) {
             None => connection.woken().await,
             Some(end) => tokio::select! {
                 biased;
-                () = sleep_until(end) => return Ok(()),
+                () = sleep_until(end) => return Ok(false),
                 () = connection.woken() => {}
             },
         }

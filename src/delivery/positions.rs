@@ -280,6 +280,15 @@ impl Positions {
         self.one_frame && !self.frames.is_empty()
     }
 
+    /// Says in the one list, which is not full, that everything is handed over with it.
+    pub fn complete(&mut self, format: Format) {
+        if self.notifications == 0 {
+            self.format = format;
+        }
+        nc::add_complete(&mut self.frame, self.format);
+        self.notifications += 1;
+    }
+
     /// When the earliest notification that waits to be taken arrived, by the log.
     pub fn pending_since(&self) -> Option<DateTime<Utc>> {
         self.pending_since

@@ -13,12 +13,12 @@ use url::Url;
 use uuid::Uuid;
 
 use super::Delivery;
-use super::feed::{Feed, unless_over};
+use super::feed::{Feed, retry, unless_over};
 use crate::base::backoff::Backoff;
 use crate::base::{Error, Result};
-use crate::channel::{Channel, Transport, leases};
+use crate::channel::{Channel, Transport, large_polls, leases};
 use crate::outbound::{Message, Outcome, Senders, SigningSecret};
-use crate::wire::xml;
+use crate::wire::{nc, xml};
 
 /// Wait after a first failure; it doubles from one to the next.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -26,6 +26,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MOST: Duration = Duration::from_secs(300);
 /// The longest wait that the other side may ask for.
 const RETRY_AFTER_MOST: Duration = Duration::from_secs(3600);
+/// How often it is looked whether a client has fetched.
+const FETCHED_LOOK: Duration = Duration::from_secs(1);
 /// For how long a webhook is of use.
 const WEBHOOK_VALIDITY: TimeDelta = TimeDelta::days(1);
 
@@ -54,6 +56,8 @@ impl Lease {
 enum Over {
     /// It is not ours any more, or the channel is no more.
     Gone,
+    /// There is too much to push: the client is to fetch it.
+    TooMuch,
     /// Something of ours is out of order; whoever takes the lease next tries again.
     Fault(Error),
 }
@@ -83,11 +87,65 @@ impl Sender {
 
     /// Runs until the channel ends, is given up, or belongs to another node.
     pub async fn run(mut self) {
+        loop {
+            match self.deliver_in_turn().await {
+                Ok(()) => {}
+                Err(Over::Fault(fault)) => {
+                    return warn!(channel = %self.channel.id, "delivery stops: {fault}");
+                }
+                Err(Over::Gone | Over::TooMuch) => return debug!(channel = %self.channel.id, "delivery ends"),
+            }
+        }
+    }
+
+    /// Pushes until there is too much for that; then tells the client to fetch it.
+    async fn deliver_in_turn(&mut self) -> Result<(), Over> {
+        self.wait_until_fetched().await?;
         let mut feed = Feed::connect(self.delivery.clone(), &self.channel);
         let (stop, connection) = (self.delivery.stop.clone(), feed.connection().clone());
         match unless_over(&stop, &connection, self.deliver_all(&mut feed)).await {
-            Ok(Err(Over::Fault(fault))) => warn!(channel = %self.channel.id, "delivery stops: {fault}"),
-            Ok(Err(Over::Gone) | Ok(())) | Err(_) => debug!(channel = %self.channel.id, "delivery ends"),
+            Ok(Err(Over::TooMuch)) => {}
+            Ok(outcome) => return outcome,
+            Err(_) => return Err(Over::Gone),
+        }
+        drop(feed); // nobody else may follow the channel while the client fetches
+        self.tell_to_fetch().await
+    }
+
+    /// While the client may fetch, nothing is pushed.
+    async fn wait_until_fetched(&self) -> Result<(), Over> {
+        if self.channel.settings.transport.large_data_polling().is_none() {
+            return Ok(());
+        }
+        let (database, channel) = (&self.delivery.database, &self.channel.id);
+        loop {
+            if !self.lease.is_valid() {
+                return Err(Over::Gone);
+            }
+            self.delivery.undelivered.settle(database, channel).await?;
+            match retry(|| large_polls::over(database, channel)).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => sleep(FETCHED_LOOK).await,
+                Err(Error::NotFound { .. }) => return Err(Over::Gone),
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+    }
+
+    /// Opens a temporary channelURL and pushes it.
+    async fn tell_to_fetch(&mut self) -> Result<(), Over> {
+        // What was pushed need not be fetched.
+        self.delivery.confirmations.flush(&self.delivery.database).await?;
+        let (serial, seconds) = (Uuid::new_v4().simple().to_string(), self.delivery.limits.large_poll_seconds);
+        let expiry = large_polls::open(&self.delivery.database, &self.channel.id, &serial, seconds).await?;
+        let url = self.delivery.urls.large_poll(&self.channel.id, &serial);
+        let notification = nc::large_polling_notification(&url, expiry, self.channel.format);
+        match self.deliver(message_id(&serial, &notification), &notification).await {
+            Err(Over::TooMuch) => {
+                warn!(channel = %self.channel.id, "not even a URL fits into a push");
+                Ok(())
+            }
+            outcome => outcome,
         }
     }
 
@@ -102,10 +160,11 @@ impl Sender {
             }
             let frames = feed.take_frames();
             let moved = feed.take_moved();
+            if frames.len() > 1 && self.channel.settings.transport.large_data_polling().is_some() {
+                return Err(Over::TooMuch);
+            }
             for (n, frame) in frames.iter().enumerate() {
-                let place = moved
-                    .iter()
-                    .map(|(id, cursor)| format!("{} {} {}", id.as_str(), cursor.generation, cursor.next_seq));
+                let place = moved.iter().map(|(id, at)| format!("{} {} {}", id.as_str(), at.generation, at.next_seq));
                 let place = format!("{} {n} {}", self.channel.id, place.collect::<Vec<_>>().join(" "));
                 self.deliver(message_id(&place, frame), frame).await?;
             }
@@ -127,6 +186,9 @@ impl Sender {
                     info!(channel = %self.channel.id, "disabled: {why}");
                     leases::disable(&self.delivery.database, &self.channel.id, &why).await?;
                     return Err(Over::Gone);
+                }
+                Outcome::TooLarge if self.channel.settings.transport.large_data_polling().is_some() => {
+                    return Err(Over::TooMuch);
                 }
                 Outcome::TooLarge => {
                     warn!(channel = %self.channel.id, bytes = frame.len(), "left out: larger than the bearer takes");
@@ -156,7 +218,7 @@ impl Sender {
             Transport::OMAPush { app_id, .. } => {
                 self.senders.push_oma(self.channel.user.as_str(), app_id.as_deref(), &message).await
             }
-            Transport::LongPolling { .. } | Transport::WebSockets => {
+            Transport::LongPolling { .. } | Transport::WebSockets { .. } => {
                 Outcome::Gone { why: "nothing is sent to a channel that its client fetches from".to_owned() }
             }
         }

@@ -22,7 +22,7 @@ use crate::base::ids::SourceId;
 use crate::base::{Error, Format, Result};
 use crate::channel::cursor::Cursor;
 use crate::channel::hub::End;
-use crate::channel::{Channel, rows as channels};
+use crate::channel::{Channel, Transport, rows as channels};
 use crate::log::event::token;
 use crate::wire::nc::{self, FromClient};
 
@@ -39,6 +39,7 @@ enum Close {
     Deleted,
     Expired,
     Stalled,
+    Unanswered,
     Fault,
     NotText,
     NotJson,
@@ -54,6 +55,7 @@ impl Close {
             Close::Deleted => (4002, "channel deleted"),
             Close::Expired => (4003, "channel expired"),
             Close::Stalled => (4004, "frames or Pings not taken in time"),
+            Close::Unanswered => (4005, "connCheck not answered in time"),
             Close::Fault => (close_code::ERROR, "internal error"),
             Close::NotText => (close_code::UNSUPPORTED, "only text frames are understood"),
             Close::NotJson => (close_code::INVALID, "neither a JSON nor an XML message"),
@@ -133,9 +135,11 @@ pub async fn serve(delivery: Arc<Delivery>, channel: Channel, socket: WebSocket)
         pings: 0,
         heard_at: Instant::now(),
         refreshed: None,
+        check: Check { offered_seconds: channel.lifetime_seconds, format: channel.format, unanswered: false },
         delivery,
     };
-    let over = match session.run(&mut stream).await {
+    let checked = matches!(channel.settings.transport, Transport::WebSockets { checked_by_server: true });
+    let over = match session.run(&mut stream, checked).await {
         Ok(never) => match never {},
         Err(over) => over,
     };
@@ -153,6 +157,29 @@ struct Ping {
     stands_for: Vec<(SourceId, Cursor)>,
 }
 
+/// Our own connChecks, to clients that answer them (Appendix I.3).
+struct Check {
+    /// The lifetime that a connAck accepts.
+    offered_seconds: u32,
+    format: Format,
+    unanswered: bool,
+}
+
+/// What happens from time to time.
+struct Timers {
+    keepalive: Interval,
+    checks: Option<Interval>,
+}
+
+impl Timers {
+    async fn check(checks: &mut Option<Interval>) {
+        match checks {
+            Some(checks) => drop(checks.tick().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
 struct Session {
     delivery: Arc<Delivery>,
     feed: Feed,
@@ -163,23 +190,26 @@ struct Session {
     pings: u64,
     heard_at: Instant,
     refreshed: Option<Instant>,
+    check: Check,
 }
 
 type Never = std::convert::Infallible;
 
 impl Session {
-    async fn run(&mut self, stream: &mut SplitStream<WebSocket>) -> Result<Never, Over> {
+    async fn run(&mut self, stream: &mut SplitStream<WebSocket>, checked: bool) -> Result<Never, Over> {
         let (stop, connection) = (self.delivery.stop.clone(), self.feed.connection().clone());
         unless_over(&stop, &connection, self.open()).await??;
-        let mut keepalive = interval(Duration::from_secs(self.delivery.limits.socket_ping_seconds.max(1)) / 2);
-        keepalive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut timers = Timers {
+            keepalive: every(Duration::from_secs(self.delivery.limits.socket_ping_seconds.max(1)) / 2),
+            checks: checked.then(|| every(self.check_interval())),
+        };
         loop {
-            unless_over(&stop, &connection, self.go_on(stream, &mut keepalive)).await??;
+            unless_over(&stop, &connection, self.go_on(stream, &mut timers)).await??;
         }
     }
 
     /// One step: a page of the log while a source is behind, else whatever comes next.
-    async fn go_on(&mut self, stream: &mut SplitStream<WebSocket>, keepalive: &mut Interval) -> Result<(), Over> {
+    async fn go_on(&mut self, stream: &mut SplitStream<WebSocket>, timers: &mut Timers) -> Result<(), Over> {
         if self.feed.is_behind() {
             while let Some(message) = stream.next().now_or_never() {
                 self.hear(message).await?;
@@ -192,7 +222,8 @@ impl Session {
         tokio::select! {
             message = stream.next() => self.hear(message).await,
             () = connection.woken() => self.take_queue().await,
-            _ = keepalive.tick() => self.keep_alive().await,
+            _ = timers.keepalive.tick() => self.keep_alive().await,
+            () = Timers::check(&mut timers.checks) => self.send_check().await,
         }
     }
 
@@ -271,7 +302,8 @@ impl Session {
             Some(Ok(Message::Pong(payload))) => self.pong(&payload).await,
             Some(Ok(Message::Text(text))) => match nc::read_from_client(&text) {
                 Ok(FromClient::ConnCheck(format)) => self.answer_check(format).await,
-                Ok(FromClient::ConnAck | FromClient::Unknown) => Ok(()),
+                Ok(FromClient::ConnAck) => self.take_ack().await,
+                Ok(FromClient::Unknown) => Ok(()),
                 Err(_) => Err(Close::NotJson.into()),
             },
         }
@@ -281,6 +313,37 @@ impl Session {
         let Some(ping) = self.ping.take_if(|ping| payload == ping.number.to_be_bytes()) else { return Ok(()) };
         self.feed.confirm(ping.stands_for);
         self.ask_for_confirmation().await
+    }
+
+    /// Well within the lifetime that each check renews.
+    fn check_interval(&self) -> Duration {
+        let most = Duration::from_secs(self.check.offered_seconds.into()) / 2;
+        Duration::from_secs(self.delivery.limits.conn_check_seconds).min(most).max(Duration::from_secs(1))
+    }
+
+    /// A client that has not answered the last check by now is taken for gone: its socket is closed, not its channel.
+    async fn send_check(&mut self) -> Result<(), Over> {
+        if std::mem::replace(&mut self.check.unanswered, true) {
+            return Err(Close::Unanswered.into());
+        }
+        let check = nc::conn_check(self.check_interval().as_secs(), self.check.offered_seconds, self.check.format);
+        self.write(std::iter::once(Message::Text(check.into()))).await
+    }
+
+    /// A connAck that answers a check starts the lifetime again, as the check offered.
+    async fn take_ack(&mut self) -> Result<(), Over> {
+        if !std::mem::take(&mut self.check.unanswered) {
+            return Ok(());
+        }
+        let (database, channel) = (&self.delivery.database, &self.feed.connection().channel);
+        match channels::refresh(database, channel, Some(self.check.offered_seconds)).await {
+            Ok(_) => Ok(()),
+            Err(Error::NotFound { .. }) => Err(Close::Expired.into()),
+            Err(fault) => {
+                warn!("a connAck stays without effect: {fault}");
+                Ok(())
+            }
+        }
     }
 
     /// A connCheck renews the lifetime and must be answered (Appendix I.3).
@@ -339,4 +402,10 @@ impl Session {
         })
         .await;
     }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }

@@ -28,6 +28,7 @@ pub fn router(app: App) -> Router {
         .nest("/nms/v1/{storeName}/{boxId}", nms::routes())
         .route("/ws/{token}", only("GET", get(nc::socket::open)))
         .route("/poll/{token}", only("POST", post(nc::poll::poll)))
+        .route("/large/{token}", only("POST", post(nc::poll::fetch)))
         .route("/callback/{token}", only("POST", post(callback::post)).layer(DefaultBodyLimit::max(callback_bytes_max)))
         .route("/healthz", only("GET", get(ops::healthz)))
         .route("/readyz", only("GET", get(ops::readyz)))

@@ -18,6 +18,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/cluster.sql", include_str!("../../sql/functions/cluster.sql")),
     ("functions/completed.sql", include_str!("../../sql/functions/completed.sql")),
     ("functions/guard.sql", include_str!("../../sql/functions/guard.sql")),
+    ("functions/large_polls.sql", include_str!("../../sql/functions/large_polls.sql")),
     ("functions/messages.sql", include_str!("../../sql/functions/messages.sql")),
     ("functions/partitions.sql", include_str!("../../sql/functions/partitions.sql")),
     ("functions/polls.sql", include_str!("../../sql/functions/polls.sql")),

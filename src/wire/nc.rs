@@ -1,5 +1,6 @@
 //! The data types of the Notification Channel API (5.2).
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::json::{Fields, Media};
@@ -12,6 +13,9 @@ use crate::outbound::Native;
 
 /// The registered sub-protocol of the socket (Appendix I).
 pub const SUBPROTOCOL: &str = "notificationchannel-netapi-rest.openmobilealliance.org";
+
+/// Who sends connChecks, as the clients that know of it say: `client` or `server`.
+const CHECK_ROLE: &str = "x-connCheckRole";
 
 /// A request to create a channel (5.2.2.2), as far as it concerns us.
 #[derive(Debug)]
@@ -47,8 +51,9 @@ pub fn read_channel(mut fields: Fields, supported: &[ChannelType]) -> Result<New
     if max_notifications == Some(0) {
         return Err(Error::invalid("maxNotifications"));
     }
+    let checked_by_server = fields.text_not_empty(CHECK_ROLE)?.as_deref() == Some("server");
     Ok(NewChannel {
-        transport: read_transport(channel_type, &mut data)?,
+        transport: read_transport(channel_type, checked_by_server, &mut data)?,
         client_correlator: fields.text_not_empty("clientCorrelator")?,
         application_tag: fields.text_not_empty("applicationTag")?,
         lifetime_seconds: fields.uint("channelLifetime")?.filter(|seconds| *seconds > 0),
@@ -56,10 +61,10 @@ pub fn read_channel(mut fields: Fields, supported: &[ChannelType]) -> Result<New
     })
 }
 
-fn read_transport(channel_type: ChannelType, data: &mut Fields) -> Result<Transport> {
+fn read_transport(channel_type: ChannelType, checked_by_server: bool, data: &mut Fields) -> Result<Transport> {
     Ok(match channel_type {
         ChannelType::LongPolling => Transport::LongPolling { max_wait_time: data.uint("maxWaitTime")?.unwrap_or(0) },
-        ChannelType::WebSockets => Transport::WebSockets,
+        ChannelType::WebSockets => Transport::WebSockets { checked_by_server },
         ChannelType::OMAPush => Transport::OMAPush {
             app_id: data.text_not_empty("appId")?,
             large_data_polling: read_large_data_polling(data)?,
@@ -140,6 +145,13 @@ fn channel_fields(channel: &Channel, urls: &Urls) -> Value {
     }
     fields["channelType"] = json!(channel.settings.transport.channel_type().name());
     fields["channelData"] = channel_data(channel, urls);
+    if matches!(channel.settings.transport, Transport::WebSockets { checked_by_server: true }) {
+        fields[CHECK_ROLE] = json!("server");
+    }
+    if let Some(disabled) = &channel.disabled {
+        let since = disabled.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        fields["x-disabled"] = json!({ "since": since, "reason": disabled.why });
+    }
     fields["channelLifetime"] = json!(channel.lifetime_seconds);
     fields["callbackURL"] = json!(urls.callback(&channel.id));
     fields["resourceURL"] = json!(urls.channel(&channel.user, &channel.id));
@@ -152,7 +164,7 @@ fn channel_data(channel: &Channel, urls: &Urls) -> Value {
         Transport::LongPolling { max_wait_time } => {
             json!({ "channelURL": urls.poll(&channel.id), "maxNotifications": most, "maxWaitTime": max_wait_time })
         }
-        Transport::WebSockets => json!({ "channelURL": urls.socket(&channel.id), "maxNotifications": most }),
+        Transport::WebSockets { .. } => json!({ "channelURL": urls.socket(&channel.id), "maxNotifications": most }),
         Transport::OMAPush { app_id, large_data_polling } => {
             let mut data = json!({});
             if let Some(app_id) = app_id {
@@ -238,6 +250,12 @@ pub fn read_from_client(text: &str) -> Result<FromClient> {
     })
 }
 
+/// Writes a server's `connCheck`: the next one comes after `interval_seconds`, and a `connAck` starts the lifetime again.
+pub fn conn_check(interval_seconds: u64, lifetime_seconds: u32, format: Format) -> String {
+    let fields = json!({ "checkInterval": interval_seconds, "newChannelLifetime": lifetime_seconds });
+    written(&json!({ "connCheck": fields }), format)
+}
+
 /// Writes a server's `connAck`.
 pub fn conn_ack(lifetime_seconds: u32, format: Format) -> String {
     written(&json!({ "connAck": { "channelLifetime": lifetime_seconds } }), format)
@@ -259,6 +277,22 @@ pub fn add_to_list(list: &mut String, format: Format, notification: impl FnOnce(
         Format::Xml => {}
     }
     notification(list);
+}
+
+/// Marks the last answer of a large-data polling: everything is handed over (5.2.2.3).
+pub fn add_complete(list: &mut String, format: Format) {
+    add_to_list(list, format, |list| {
+        list.push_str(match format {
+            Format::Json => r#"{"ncListComplete":true}"#,
+            Format::Xml => "<ncListComplete>true</ncListComplete>",
+        })
+    });
+}
+
+/// Writes a `largePollingNotification` (5.2.2.4).
+pub fn large_polling_notification(channel_url: &str, expiry: DateTime<Utc>, format: Format) -> String {
+    let expiry = expiry.to_rfc3339_opts(SecondsFormat::Secs, true);
+    written(&json!({ "largePollingNotification": { "channelURL": channel_url, "channelExpiry": expiry } }), format)
 }
 
 /// A `notificationList` without notifications.
@@ -300,7 +334,7 @@ mod tests {
                     "channelData":{{"maxNotifications":"5"}},"x-connCheckRole":"client"}}}}"#
             );
             let read = read(&body).unwrap();
-            assert_eq!(read.transport, Transport::WebSockets);
+            assert_eq!(read.transport, Transport::WebSockets { checked_by_server: false });
             assert_eq!(
                 (read.client_correlator, read.lifetime_seconds, read.max_notifications),
                 (None, Some(7200), Some(5))

@@ -57,6 +57,16 @@ impl Urls {
         format!("whsec_{}", STANDARD.encode(self.key.secret(id)))
     }
 
+    /// Where the client fetches what was too much for a push, for a while.
+    pub fn large_poll(&self, id: &ChannelId, serial: &str) -> String {
+        format!("{}/large/{}", self.root, self.key.serial_token(Use::Large, id, serial))
+    }
+
+    /// The channel and the serial of such a URL.
+    pub fn channel_of_large_poll<'a>(&self, token: &'a str) -> Option<(ChannelId, &'a str)> {
+        self.key.open_serial(Use::Large, token)
+    }
+
     /// Where enablers post notifications for the channel.
     pub fn callback(&self, id: &ChannelId) -> String {
         format!("{}/callback/{}", self.root, self.key.token(Use::Callback, id))

@@ -32,7 +32,7 @@ pub async fn create(
     let user = ids.user()?;
     let wish = nc::read_channel(body.fields("notificationChannel")?, &offered(&app.senders))?;
     check(&wish.transport, &app.senders)?;
-    if body.media == Media::Form && wish.transport == Transport::WebSockets {
+    if body.media == Media::Form && matches!(wish.transport, Transport::WebSockets { .. }) {
         return Err(Error::invalid("channelType")); // Appendix C has forms for the other types only
     }
     let limits = &app.limits;

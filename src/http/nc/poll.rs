@@ -27,8 +27,30 @@ pub async fn poll(
         return Err(NO_CHANNEL);
     }
     let answer = polling::poll(&app.delivery, &channel).await?;
-    answers.expect(answer.receipt);
-    // The format is that of the channel or of the subscriptions, whatever this request accepts (section 6).
+    Ok(answered(answer, &answers))
+}
+
+/// What was too much for a push, at the temporary channelURL (5.2.2.8): at once, and the last of it with
+/// `ncListComplete`.
+pub async fn fetch(
+    State(app): State<App>,
+    ConnectInfo(answers): ConnectInfo<Answers>,
+    ids: PathIds,
+    BodyOrForm(body): BodyOrForm,
+) -> Result<Response> {
+    const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
+    let (id, serial) = app.urls.channel_of_large_poll(ids.token()?).ok_or(NO_CHANNEL)?;
+    nc::read_poll(body.media, &body.bytes)?;
+    let channel = rows::get(&app.database, &id).await?;
+    let large = channel.settings.transport.large_data_polling().ok_or(NO_CHANNEL)?;
+    let most = large.max_polling_notifications.unwrap_or(app.limits.notifications_default);
+    let answer = polling::fetch(&app.delivery, &channel, serial, most).await?;
+    Ok(answered(answer, &answers))
+}
+
+/// The format is that of the channel or of the subscriptions, whatever the request accepts (section 6).
+fn answered(answer: polling::Answer, answers: &Answers) -> Response {
     let content_type = if answer.list.starts_with('<') { "application/xml" } else { "application/json" };
-    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], answer.list).into_response())
+    answers.expect(answer.receipt);
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], answer.list).into_response()
 }

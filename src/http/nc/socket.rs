@@ -3,12 +3,13 @@
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use crate::base::{Error, Result};
 use crate::channel::{Transport, rows};
 use crate::delivery::websocket;
 use crate::http::extract::PathIds;
+use crate::http::fault;
 use crate::http::state::App;
 use crate::wire::nc::SUBPROTOCOL;
 
@@ -29,12 +30,12 @@ pub async fn open(
     const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
     let id = app.urls.channel_of_socket(ids.token()?).ok_or(NO_CHANNEL)?;
     let channel = rows::get(&app.database, &id).await?;
-    if channel.settings.transport != Transport::WebSockets {
+    if !matches!(channel.settings.transport, Transport::WebSockets { .. }) {
         return Err(NO_CHANNEL);
     }
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
-        Err(rejection) => return Ok(rejection.into_response()),
+        Err(rejection) => return Ok(fault::of_http(rejection.status(), "Upgrade")),
     };
     let (delivery, tasks) = (app.delivery.clone(), app.tasks.clone());
     Ok(upgrade

@@ -103,3 +103,27 @@ async fn a_channel_that_outlives_its_lifetime_ends_as_if_deleted() {
     assert_eq!(left.query_one(rows, &[]).await.unwrap().get::<_, i64>(0), 0, "nothing stays behind");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_channel_ends_at_its_time_though_every_node_was_down() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let channel = server.api.channel_with("alice", json!({ "channelType": "LongPolling", "channelLifetime": 1 })).await;
+    let subscription = server.api.subscribe("b", &channel).await;
+    server.stop().await;
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    let server = Server::start(&database).await;
+    for resource in [&channel, &subscription] {
+        let url = text(resource, "resourceURL");
+        let path = &url[url.find("/n").unwrap()..]; // a node elsewhere
+        assert_eq!(server.api.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    let kinds = "select string_agg(kind, ' ' order by stream, seq) from tocsin.events where kind like '%.expired'";
+    let sql = database.connect().await;
+    let ended: String = crate::support::eventually("the log says so", async || {
+        sql.query_one(kinds, &[]).await.unwrap().get::<_, Option<String>>(0)
+    })
+    .await;
+    assert_eq!(ended, "channel.expired subscription.expired");
+    server.stop().await;
+}

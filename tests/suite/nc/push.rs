@@ -172,3 +172,112 @@ async fn oma_push_submits_to_the_gateway() {
     }
     server.stop().await;
 }
+
+/// A native channel whose client fetches what is too much for a push.
+fn fetching() -> Value {
+    let mut wish = native();
+    wish["channelData"]["largeDataPolling"] = json!({ "pollingEnabled": "true", "maxPollingNotifications": "3" });
+    wish
+}
+
+/// The data of what was pushed to the device, in order.
+fn data(service: &StandIn) -> Vec<Value> {
+    let sent = service.received().into_iter().filter(|request| request.path == SEND);
+    sent.map(|request| serde_json::from_slice::<Value>(&request.body).unwrap()["message"]["data"].clone()).collect()
+}
+
+/// The indexes of what was pushed itself.
+fn pushed_indexes(service: &StandIn) -> Vec<i64> {
+    let lists = data(service).into_iter().filter_map(|data| data["notificationList"].as_str().map(str::to_owned));
+    let lists = lists.map(|list| serde_json::from_str::<Vec<Value>>(&list).unwrap());
+    lists.flatten().map(|one| one["nmsEventList"]["index"].as_i64().unwrap()).collect()
+}
+
+/// The URL that was pushed, when it is.
+async fn pushed_url(service: &StandIn, nth: usize) -> String {
+    let told = eventually("a URL is pushed", async || {
+        let told = data(service);
+        told.iter().filter_map(|data| data["largePollingNotification"].as_str()).nth(nth).map(str::to_owned)
+    })
+    .await;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    chrono::DateTime::parse_from_rfc3339(told["channelExpiry"].as_str().unwrap()).unwrap();
+    told["channelURL"].as_str().unwrap().to_owned()
+}
+
+/// The indexes in an answer, and whether it is the last one.
+async fn fetch(server: &Server, url: &str) -> (Vec<i64>, bool) {
+    let answer = server.api.post(url, json!({ "longPollingRequestParameters": null })).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let list = answer.json()["notificationList"].as_array().unwrap().clone();
+    let complete = list.last().is_some_and(|last| last["ncListComplete"] == true);
+    (list.iter().filter_map(|one| one["nmsEventList"]["index"].as_i64()).collect(), complete)
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_a_push_is_fetched() {
+    let database = Database::new().await;
+    let (service, folder) = (fcm(|_, _| reply(200, &[], "{}")).await, TempDir::new().unwrap());
+    let server = Server::start_as(&database, |config| with_fcm(config, &service, &folder)).await;
+    let channel = server.api.channel_with("alice", fetching()).await;
+    let granted = json!({ "pollingEnabled": true, "maxPollingNotifications": 3 });
+    assert_eq!(channel["channelData"]["largeDataPolling"], granted);
+    server.api.subscribe("b", &channel).await;
+    write(&database, 9).await;
+    let url = pushed_url(&service, 0).await;
+    // Some may have been pushed before there was too much.
+    let mut indexes = pushed_indexes(&service);
+    let pushes = data(&service).len();
+    loop {
+        let (fetched, complete) = fetch(&server, &url).await;
+        assert!(fetched.len() <= 3 && (complete || fetched.len() == 3), "{fetched:?}");
+        indexes.extend(fetched);
+        if complete {
+            break;
+        }
+    }
+    assert_eq!(indexes, (1..=9).collect::<Vec<_>>());
+    let again = server.api.post(&url, json!({ "longPollingRequestParameters": null })).await;
+    assert_eq!((again.status.as_u16(), again.fault().0.as_str()), (404, "SVC0004"), "the URL is no more");
+    write(&database, 1).await;
+    eventually("the next one is pushed", async || (data(&service).len() > pushes).then_some(())).await;
+    assert_eq!(pushed_indexes(&service).last(), Some(&10));
+    assert_eq!(data(&service).len(), pushes + 1, "and only that one");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_larger_than_a_push_is_fetched_too() {
+    let database = Database::new().await;
+    let (service, folder) = (fcm(|_, _| reply(200, &[], "{}")).await, TempDir::new().unwrap());
+    let server = Server::start_as(&database, |config| with_fcm(config, &service, &folder)).await;
+    let channel = server.api.channel_with("alice", fetching()).await;
+    let callback = channel["callbackURL"].as_str().unwrap();
+    let large = json!({ "chat": "x".repeat(5000) });
+    assert_eq!(server.api.post(callback, large.clone()).await.status, 204);
+    let url = pushed_url(&service, 0).await;
+    let answer = server.api.post(&url, json!({})).await.json();
+    assert_eq!(answer, json!({ "notificationList": [large, { "ncListComplete": true }] }));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_nobody_fetches_is_announced_again() {
+    let database = Database::new().await;
+    let (service, folder) = (fcm(|_, _| reply(200, &[], "{}")).await, TempDir::new().unwrap());
+    let server = Server::start_as(&database, |config| {
+        with_fcm(config, &service, &folder);
+        config.limits.large_poll_seconds = 1;
+    })
+    .await;
+    let channel = server.api.channel_with("alice", fetching()).await;
+    server.api.subscribe("b", &channel).await;
+    write(&database, 9).await;
+    let first = pushed_url(&service, 0).await;
+    let second = pushed_url(&service, 1).await;
+    assert_ne!(first, second);
+    assert_eq!(server.api.post(&first, json!({})).await.status, 404);
+    let forged = second.replace("/large/", "/poll/");
+    assert_eq!(server.api.post(&forged, json!({})).await.status, 404);
+    server.stop().await;
+}

@@ -2,6 +2,7 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tocsin::config::Limits;
 use tocsin::log::event::token;
 use tokio_postgres::Client;
 use tokio_tungstenite::tungstenite::Message;
@@ -351,5 +352,29 @@ async fn one_channel_serves_many_boxes() {
     }
     let heads = sql.query("select head_at from tocsin.streams where stream like 'default/b%'", &[]).await.unwrap();
     assert!(heads.iter().any(|row| token(row.get(0)) == lists[49].token), "a list's token is a moment of its box");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_answers_the_servers_checks_keeps_its_channel_and_one_that_does_not_loses_its_socket() {
+    let database = Database::new().await;
+    let limits = Limits { conn_check_seconds: 1, ..Limits::default() };
+    let server = Server::start_with(&database, limits).await;
+    let wish = json!({ "channelType": "Websockets", "x-connCheckRole": "server", "channelLifetime": 4 });
+    let channel = server.api.channel_with("alice", wish).await;
+    assert_eq!(channel["x-connCheckRole"], "server");
+    let mut socket = Socket::open(&channel).await;
+    for _ in 0..7 {
+        let check: Value = serde_json::from_str(&socket.frame().await).unwrap();
+        assert_eq!(check, json!({ "connCheck": { "checkInterval": 1, "newChannelLifetime": 4 } }));
+        socket.say(Message::text(r#"{"connAck":{}}"#)).await;
+    }
+    let lives = server.api.get(channel["resourceURL"].as_str().unwrap()).await.status;
+    assert_eq!(lives, 200, "beyond its first lifetime");
+    socket.frame().await;
+    let (code, reason) = socket.closed().await;
+    assert_eq!(code, 4005, "{reason}");
+    let mut again = Socket::open(&channel).await;
+    again.frame().await;
     server.stop().await;
 }

@@ -127,11 +127,15 @@ async fn a_client_that_is_gone_is_given_up_until_it_refreshes_its_channel() {
     let why: String =
         eventually("the log says so", async || sql.query_opt(disabled, &[]).await.unwrap().map(|row| row.get(0))).await;
     assert!(why.contains("410"), "{why}");
+    let shown = server.api.get(text(&channel, "resourceURL")).await.json();
+    assert_eq!(shown["notificationChannel"]["x-disabled"]["reason"], why, "{shown}");
     write(&database, 2, 3).await;
     status.store(204, Ordering::Relaxed);
     assert_eq!(client.received().len(), 1, "nothing is posted to a disabled channel");
     let url = format!("{}/channelLifetime", text(&channel, "resourceURL"));
     assert_eq!(server.api.put(&url, json!({ "notificationChannelLifetime": null })).await.status, 200);
+    let shown = server.api.get(text(&channel, "resourceURL")).await.json();
+    assert_eq!(shown["notificationChannel"].get("x-disabled"), None);
     let lists = posted(&client, 4).await;
     assert_eq!(lists.iter().map(|list| list.index).collect::<Vec<_>>(), [1, 1, 2, 3], "nothing is lost");
     server.stop().await;
