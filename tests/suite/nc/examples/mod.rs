@@ -69,6 +69,14 @@ impl Scene {
         Scene { server, database, _services: Vec::new(), _folder: TempDir::new().unwrap() }
     }
 
+    /// One that sends connChecks every two seconds, to those who want them.
+    async fn with_checks() -> Scene {
+        let database = Database::new().await;
+        let limits = Limits { conn_check_seconds: 2, ..Limits::default() };
+        let server = Server::start_with(&database, limits).await;
+        Scene { server, database, _services: Vec::new(), _folder: TempDir::new().unwrap() }
+    }
+
     /// A request in this format by a client that reads it.
     async fn ask(&self, method: Method, path: &str, media: &str, body: Option<String>) -> Answer {
         self.server.api.send(method, path, &[("content-type", media), ("accept", media)], body).await

@@ -136,7 +136,7 @@ async fn i_3_a_conn_ack_resets_the_lifetime() {
     scene.end().await;
 }
 
-/// This server has no connChecks of its own, so a connAck of the client answers nothing, and does no harm.
+/// What the client should say is `null`, or the empty element. One that answers nothing does no harm.
 #[tokio::test]
 async fn i_3_a_conn_ack_of_the_client_is_taken_in_every_shape() {
     let scene = Scene::new().await;
@@ -147,6 +147,44 @@ async fn i_3_a_conn_ack_of_the_client_is_taken_in_every_shape() {
     }
     socket.say(Message::text(r#"{"connCheck":{}}"#)).await;
     assert!(socket.frame().await.contains("channelLifetime"), "the first answer is that to the connCheck");
+    scene.end().await;
+}
+
+/// A connCheck of the server is an offer of a lifetime, which the client's connAck takes up. This server sends them to
+/// clients that say at creation that they answer.
+#[tokio::test]
+async fn i_3_conn_check_of_the_server_json() {
+    let scene = Scene::with_checks().await;
+    let wish = json!({ "channelType": "WebSockets", "channelLifetime": 1000, "x-connCheckRole": "server" });
+    let channel = scene.channel(wish).await;
+    let mut socket = Socket::open(&channel).await;
+    for ack in [r#"{"connAck":null}"#, r#"{"connAck":{}}"#] {
+        let check: Value = serde_json::from_str(&socket.frame().await).unwrap();
+        assert_alike(&check, &json!({ "connCheck": { "checkInterval": "2", "newChannelLifetime": "1000" } }));
+        pass_time(&scene).await;
+        assert!(remaining(&scene, &channel).await <= 100, "an offer changes nothing yet");
+        socket.say(Message::text(ack)).await;
+        eventually("the connAck resets it", async || (remaining(&scene, &channel).await > 900).then_some(())).await;
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn i_3_conn_check_of_the_server_xml() {
+    let scene = Scene::with_checks().await;
+    let request = nc(
+        "notificationChannel",
+        "<channelType>WebSockets</channelType><channelLifetime>1000</channelLifetime>
+         <x-connCheckRole>server</x-connCheckRole>",
+    );
+    let answer = scene.ask(Method::POST, CHANNELS, XML, Some(request)).await;
+    let url = json!({ "resourceURL": field(&answer, "resourceURL") });
+    let mut socket = Socket::try_open(field(&answer, "channelURL")).await.unwrap();
+    let example = "<checkInterval>2</checkInterval><newChannelLifetime>1000</newChannelLifetime>";
+    is_xml_document(&socket.frame().await, &nc("connCheck", example));
+    pass_time(&scene).await;
+    socket.say(Message::text(nc("connAck", ""))).await;
+    eventually("the connAck resets it", async || (remaining(&scene, &url).await > 900).then_some(())).await;
     scene.end().await;
 }
 
