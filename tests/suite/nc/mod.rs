@@ -6,6 +6,7 @@ mod channels;
 mod examples;
 mod formats;
 mod lifetime;
+mod nodes;
 mod polling;
 mod push;
 mod socket;
