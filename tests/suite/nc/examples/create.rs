@@ -39,7 +39,7 @@ async fn s6_1_5_create_long_polling_xml() {
                <maxWaitTime>0</maxWaitTime></channelData><channelLifetime>900</channelLifetime>"#
         ),
         &format!(
-            r#"{head}<channelData xsi:type="nc:LongPollingData"><channelURL> https://nc.example.net/poll/k7 </channelURL>
+            r#"{head}<channelData xsi:type="nc:LongPollingData"><channelURL> https://h/poll/k7 </channelURL>
                <maxNotifications>10</maxNotifications><maxWaitTime>0</maxWaitTime></channelData>
                <channelLifetime>900</channelLifetime>"#
         ),
@@ -122,13 +122,10 @@ async fn s6_1_5_create_native_channel_xml() {
 
 #[tokio::test]
 async fn d_create_native_channel_json() {
-    creates_json(
-        json!({ "channelType": "NativeChannel", "channelLifetime": "3600", "channelData": {
-            "channelSubType": "GCM", "registrationToken": "ab12", "channelSubTypeVersion": "1", "maxNotifications": "1" } }),
-        json!({ "channelType": "NativeChannel", "channelLifetime": "3600", "channelData": {
-            "channelSubType": "GCM", "registrationToken": "ab12", "channelSubTypeVersion": "1", "maxNotifications": "1" } }),
-    )
-    .await;
+    let all = json!({ "channelType": "NativeChannel", "channelLifetime": "3600", "channelData": {
+        "channelSubType": "GCM", "registrationToken": "ab12", "channelSubTypeVersion": "1",
+        "maxNotifications": "1" } });
+    creates_json(all.clone(), all).await;
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ fn polled_xml() -> String {
 
 fn polled_json() -> serde_json::Value {
     answered(json!({ "clientCorrelator": "c-1", "channelType": "LongPolling", "channelLifetime": "900",
-        "channelData": { "channelURL": "https://nc.example.net/poll/k7", "maxNotifications": "10", "maxWaitTime": "5" } }))
+        "channelData": { "channelURL": "https://h/poll/k7", "maxNotifications": "10", "maxWaitTime": "5" } }))
 }
 
 #[tokio::test]
@@ -39,8 +39,9 @@ async fn s6_1_3_list_the_channels_xml() {
     two_channels(&scene).await;
     let answer = scene.ask(Method::GET, CHANNELS, XML, None).await;
     let socket = format!(
-        r#"<channelType>WebSockets</channelType><channelData xsi:type="nc:WebSocketsData"><channelURL>ws://h/s</channelURL>
-           <maxNotifications>5</maxNotifications></channelData><channelLifetime>3600</channelLifetime>{URLS}"#
+        r#"<channelType>WebSockets</channelType><channelData xsi:type="nc:WebSocketsData">
+           <channelURL>ws://h/s</channelURL><maxNotifications>5</maxNotifications></channelData>
+           <channelLifetime>3600</channelLifetime>{URLS}"#
     );
     let example = format!(
         "<notificationChannel>{}</notificationChannel><notificationChannel>{socket}</notificationChannel>{LIST_URL}",

@@ -95,7 +95,8 @@ impl Scene {
 /// A document of the specification's namespace.
 fn nc(root: &str, content: &str) -> String {
     format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<nc:{root} xmlns:nc=\"urn:oma:xml:rest:netapi:notificationchannel:1\" \
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <nc:{root} xmlns:nc=\"urn:oma:xml:rest:netapi:notificationchannel:1\" \
          xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\">{content}</nc:{root}>"
     )
 }
