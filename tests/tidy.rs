@@ -111,3 +111,34 @@ fn each_kind_of_effect_has_its_place() {
     }
     only_in("std::env::", "", &["config.rs", "postgres/embedded/"]);
 }
+
+/// The names of tests in docs/CONFORMANCE.md: what stands in backticks and has a path.
+fn tests_named(line: &str) -> Vec<&str> {
+    line.split('`').skip(1).step_by(2).filter(|code| code.contains("::")).collect()
+}
+
+/// Whether tests/suite has a test of this path.
+fn exists(test: &str) -> bool {
+    let Some((module, name)) = test.rsplit_once("::") else { return false };
+    let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite");
+    let module = suite.join(module.replace("::", "/"));
+    let files = [module.with_extension("rs"), module.join("mod.rs")];
+    let text = files.iter().find_map(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let test = ["#[test]\nfn", "#[tokio::test]\nasync fn"].map(|head| format!("{head} {name}("));
+    test.iter().any(|test| text.contains(test))
+}
+
+#[test]
+fn the_tests_that_prove_conformance_exist() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/CONFORMANCE.md");
+    let page = std::fs::read_to_string(page).expect("docs/CONFORMANCE.md can be read");
+    for test in page.lines().flat_map(tests_named) {
+        assert!(exists(test), "docs/CONFORMANCE.md names {test}, which is not in tests/suite");
+    }
+    let items: Vec<_> = page.lines().filter(|line| line.starts_with("| REST-NC-")).collect();
+    assert_eq!(items.len(), 22, "each item of Appendix B has its row");
+    for item in items {
+        assert!(!tests_named(item).is_empty(), "nothing proves {item}");
+    }
+    assert!(!exists("nc::examples::polls::no_such_test") && !exists("no::such::module"));
+}

@@ -38,7 +38,9 @@ pub fn read_channel(mut fields: Fields, supported: &[ChannelType]) -> Result<New
     let channel_type = ChannelType::parse(name.trim())
         .ok_or_else(|| choice("channelType", &ChannelType::ALL.map(|(_, spelling)| spelling).join(", ")))?;
     if !supported.contains(&channel_type) {
-        let supported: Vec<_> = supported.iter().map(|supported| supported.name()).collect();
+        // Both variables are to be types of the specification (7.2.1).
+        let supported = supported.iter().filter(|supported| **supported != ChannelType::Webhooks);
+        let supported: Vec<_> = supported.map(|supported| supported.name()).collect();
         return Err(Error::UnsupportedChannelType {
             asked: channel_type.name().to_owned(),
             supported: supported.join(", "),

@@ -3,8 +3,10 @@
 mod callbacks;
 mod channel;
 mod channels;
+mod examples;
 mod formats;
 mod lifetime;
+mod nodes;
 mod polling;
 mod push;
 mod socket;

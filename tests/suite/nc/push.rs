@@ -15,7 +15,7 @@ use crate::support::stand_in::{Received, Reply, StandIn, reply};
 const SEND: &str = "/v1/projects/p/messages:send";
 
 /// A push service that hands out tokens and answers messages so.
-async fn fcm(answer: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static) -> StandIn {
+pub(super) async fn fcm(answer: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static) -> StandIn {
     StandIn::start(move |request, before| match request.path.as_str() {
         "/token" => reply(200, &[], r#"{"access_token":"t","expires_in":3600}"#),
         _ => answer(request, before),
@@ -24,7 +24,7 @@ async fn fcm(answer: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static)
 }
 
 /// Settings with FCM at this stand-in; the key file lives as long as the folder.
-fn with_fcm(config: &mut Config, service: &StandIn, folder: &TempDir) {
+pub(super) fn with_fcm(config: &mut Config, service: &StandIn, folder: &TempDir) {
     let key_file = folder.path().join("account.json");
     let account = json!({
         "type": "service_account", "project_id": "p", "private_key_id": "k", "private_key": RSA.pem,
