@@ -183,14 +183,14 @@ impl Parser {
         if self.root.is_some() || self.open.len() >= DEPTH_MAX {
             return None;
         }
-        let name = tag.local_name().as_ref().to_owned();
+        let name = well_formed(tag.local_name().as_ref())?;
         let mut members = Map::new();
         for attribute in tag.attributes() {
             let attribute = attribute.ok()?;
             if attribute.key.prefix().is_some() || attribute.key.as_ref() == "xmlns" {
                 continue; // namespaces and xsi:type
             }
-            let name = attribute.key.as_ref().to_owned();
+            let name = well_formed(attribute.key.as_ref())?;
             members.insert(
                 name,
                 Value::String(allowed(quick_xml::escape::unescape(&attribute.value).ok()?)?.into_owned()),
@@ -234,6 +234,11 @@ fn resolve(reference: &BytesRef) -> Option<String> {
         return Some(character.to_string());
     }
     resolve_predefined_entity(reference).map(str::to_owned)
+}
+
+/// A name without its prefix, if it is one: the reader below takes almost anything between angle brackets.
+fn well_formed(name: &str) -> Option<String> {
+    matches!(element_name(name), Cow::Borrowed(_)).then(|| name.to_owned())
 }
 
 /// Whether XML 1.0 has the character.
@@ -293,6 +298,7 @@ fn write_elements(out: &mut String, name: &str, attributes: &str, value: &Value)
         }
         Value::Array(values) => values.iter().for_each(|value| write_elements(out, name, attributes, value)),
         Value::Null => out.push_str(&format!("<{name}{attributes}/>")),
+        Value::String(text) if text.is_empty() => out.push_str(&format!("<{name}{attributes}/>")),
         Value::Object(members) if name == "link" => write_link(out, attributes, members),
         Value::Object(members) => write_around(out, name, attributes, |out| write_members(out, members)),
         Value::String(text) => write_around(out, name, attributes, |out| write_text(out, text)),
@@ -412,6 +418,9 @@ mod tests {
             "<a b=\"1\" b=\"2\"/>",
             "<a b=\"&x;\"/>",
             "<a>\u{1}</a>",
+            "<a<b/>",
+            "<1/>",
+            "<a 1='x'/>",
             "{}",
             &deep,
             bomb,

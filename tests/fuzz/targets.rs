@@ -25,14 +25,18 @@ pub fn json(body: &[u8]) {
     read_all(Media::Json, body);
 }
 
-/// What was understood can be written, and is then understood as the same.
+/// What was understood can be written, and is then understood as the same (but that blank text is as good as none).
 pub fn xml(body: &[u8]) {
     read_all(Media::Xml, body);
-    if let Ok((root, value)) = xml::read(body) {
-        let written = xml::write(&serde_json::json!({ root: value }));
-        let (root, value) = xml::read(written.as_bytes()).expect("our own XML is well-formed");
-        assert_eq!(xml::write(&serde_json::json!({ root: value })), written);
+    if xml::read(body).is_ok() {
+        let ours = written(&written(body));
+        assert_eq!(written(&ours), ours);
     }
+}
+
+fn written(body: &[u8]) -> Vec<u8> {
+    let (root, value) = xml::read(body).expect("our own XML is well-formed");
+    xml::write(&serde_json::json!({ root: value })).into_bytes()
 }
 
 pub fn form(body: &[u8]) {
