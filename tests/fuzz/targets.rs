@@ -2,7 +2,7 @@
 
 use tocsin::channel::ChannelType;
 use tocsin::wire::json::{Fields, Media};
-use tocsin::wire::{nc, nms, xml};
+use tocsin::wire::{callback, nc, nms, xml};
 
 /// Takes any input.
 pub type Target = fn(&[u8]);
@@ -22,12 +22,14 @@ fn read_all(media: Media, body: &[u8]) {
 }
 
 pub fn json(body: &[u8]) {
+    let _ = callback::read_json(body);
     read_all(Media::Json, body);
 }
 
 /// What was understood can be written, and is then understood as the same (but that blank text is as good as none).
 pub fn xml(body: &[u8]) {
     read_all(Media::Xml, body);
+    let _ = callback::read_xml(body);
     if xml::read(body).is_ok() {
         let ours = written(&written(body));
         assert_eq!(written(&ours), ours);
