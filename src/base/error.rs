@@ -81,6 +81,11 @@ impl Error {
         Error::Invalid { part: part.into() }
     }
 
+    /// [`Error::InvalidChoice`] for a message part and its valid values, comma-separated.
+    pub fn choice(part: &str, valid: &str) -> Self {
+        Error::InvalidChoice { part: part.to_owned(), valid: valid.to_owned() }
+    }
+
     /// [`Error::Internal`] for a fault that should not happen.
     pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
         Error::Internal(cause.into())

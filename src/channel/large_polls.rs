@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::NO_CHANNEL;
+use crate::base::Result;
 use crate::base::ids::ChannelId;
-use crate::base::{Error, Result};
 use crate::postgres::Database;
 
 /// How long it may take until an answer is known to be lost.
@@ -18,11 +19,11 @@ pub async fn open(database: &Database, channel: &ChannelId, serial: &str, second
     Ok(row.get(0))
 }
 
-/// A client fetches: the URL lives so many seconds more. [`Error::NotFound`] when it is no more.
+/// A client fetches: the URL lives so many seconds more. [`NO_CHANNEL`] when it is no more.
 pub async fn fetch(database: &Database, channel: &ChannelId, serial: &str, seconds: u32) -> Result<()> {
     let statement = "select tocsin.large_poll_use($1, $2, $3)";
     let row = database.get().await?.query_one(statement, &[&channel.as_str(), &serial, &i64::from(seconds)]).await?;
-    if row.get(0) { Ok(()) } else { Err(Error::NotFound { what: "notificationChannel" }) }
+    if row.get(0) { Ok(()) } else { Err(NO_CHANNEL) }
 }
 
 /// Everything is handed over: the URL is no more.
@@ -33,10 +34,10 @@ pub async fn drain(database: &Database, channel: &ChannelId, serial: &str) -> Re
 }
 
 /// Whether pushing may go on: there is no temporary URL, or it is drained or expired; what was fetched is confirmed
-/// then. [`Error::NotFound`] when the channel is no more.
+/// then. [`NO_CHANNEL`] when the channel is no more.
 pub async fn over(database: &Database, channel: &ChannelId) -> Result<bool> {
     let statement = "select tocsin.large_poll_over($1, make_interval(secs => $2::bigint))";
     let grace = i64::try_from(GRACE.as_secs()).unwrap_or(i64::MAX);
     let row = database.get().await?.query_one(statement, &[&channel.as_str(), &grace]).await?;
-    row.get::<_, Option<bool>>(0).ok_or(Error::NotFound { what: "notificationChannel" })
+    row.get::<_, Option<bool>>(0).ok_or(NO_CHANNEL)
 }

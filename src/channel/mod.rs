@@ -15,9 +15,12 @@ pub mod secret;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::base::Format;
 use crate::base::ids::{ChannelId, UserId};
+use crate::base::{Error, Format};
 use crate::outbound::Native;
+
+/// There is no such channel, or no longer.
+pub const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
 
 /// The channel types of the specification (5.2.3.1), and webhooks. Names are compared without case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

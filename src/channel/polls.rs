@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::NO_CHANNEL;
 use super::cursor::Cursor;
 use crate::base::ids::{ChannelId, SourceId};
 use crate::base::{Error, Result};
@@ -21,8 +22,6 @@ use crate::postgres::Database;
 
 /// Pause after the database could not be told.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-
-const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
 
 /// A poll that has begun.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use tokio_postgres::types::Json;
 
 use super::cursor::Cursor;
 use super::secret::UrlKey;
-use super::{Channel, Disabled, Settings};
+use super::{Channel, Disabled, NO_CHANNEL, Settings};
 use crate::base::ids::{ChannelId, UserId};
 use crate::base::{Error, Format, Result};
 use crate::postgres::Database;
@@ -170,8 +170,6 @@ pub async fn callbacks_cursor(database: &Database, id: &ChannelId) -> Result<Cur
 
 /// `channel.created` is the first event of its stream.
 const CREATED_SEQ: i64 = 1;
-
-const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
 
 async fn select(database: &Database, user: Option<&UserId>, id: Option<&ChannelId>) -> Result<Vec<Row>> {
     let client = database.get().await?;

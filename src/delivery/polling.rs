@@ -17,7 +17,7 @@ use crate::base::{Error, Result};
 use crate::channel::hub::End;
 use crate::channel::large_polls;
 use crate::channel::polls::{self, Begun, Receipt};
-use crate::channel::{Channel, Transport};
+use crate::channel::{Channel, NO_CHANNEL, Transport};
 
 /// How long an answer that is ready waits for a database that cannot be reached.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
@@ -88,7 +88,7 @@ async fn follow(
         Ok(Err(_)) | Err(Interrupt::Stopping) => false, // with what there is
         Err(Interrupt::Ended(End::Superseded)) => return Err(Error::SimultaneousPolls),
         Err(Interrupt::Ended(End::Deleted | End::Expired)) => {
-            return Err(Error::NotFound { what: "notificationChannel" });
+            return Err(NO_CHANNEL);
         }
     };
     if all {

@@ -10,6 +10,7 @@ use super::extract::{Body, PathIds};
 use super::state::App;
 use crate::base::ids::ChannelId;
 use crate::base::{Error, Format, Result};
+use crate::channel::NO_CHANNEL;
 use crate::channel::rows::{self, Callback};
 use crate::wire::callback;
 
@@ -37,8 +38,7 @@ pub async fn post(State(app): State<App>, ids: PathIds, request: Request) -> Res
 
 /// The channel, if the URL is genuine and not used too often.
 fn admit(app: &App, ids: &PathIds) -> Result<ChannelId> {
-    let channel =
-        app.urls.channel_of_callback_token(ids.token()?).ok_or(Error::NotFound { what: "notificationChannel" })?;
+    let channel = app.urls.channel_of_callback_token(ids.token()?).ok_or(NO_CHANNEL)?;
     if app.callback_rates.admit(&channel, Instant::now()) {
         return Ok(channel);
     }

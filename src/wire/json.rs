@@ -115,7 +115,7 @@ impl Fields {
             None => Ok(None),
             Some("true" | "1") => Ok(Some(true)),
             Some("false" | "0") => Ok(Some(false)),
-            Some(_) => Err(Error::InvalidChoice { part: name.to_owned(), valid: "true, false".to_owned() }),
+            Some(_) => Err(Error::choice(name, "true, false")),
         }
     }
 

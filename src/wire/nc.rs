@@ -36,7 +36,7 @@ pub struct NewChannel {
 pub fn read_channel(mut fields: Fields, supported: &[ChannelType]) -> Result<NewChannel> {
     let name = fields.required("channelType")?;
     let channel_type = ChannelType::parse(name.trim())
-        .ok_or_else(|| choice("channelType", &ChannelType::ALL.map(|(_, spelling)| spelling).join(", ")))?;
+        .ok_or_else(|| Error::choice("channelType", &ChannelType::ALL.map(|(_, spelling)| spelling).join(", ")))?;
     if !supported.contains(&channel_type) {
         // Both variables are to be types of the specification (7.2.1).
         let supported = supported.iter().filter(|supported| **supported != ChannelType::Webhooks);
@@ -88,7 +88,7 @@ fn read_sub_type(data: &mut Fields) -> Result<Native> {
         "GCM" | "FCM" => Ok(Native::Gcm),
         "APNS" => Ok(Native::Apns),
         "WNS" => Ok(Native::Wns),
-        _ => Err(choice("channelSubType", "GCM, APNS, WNS")),
+        _ => Err(Error::choice("channelSubType", "GCM, APNS, WNS")),
     }
 }
 
@@ -102,7 +102,7 @@ fn read_version(of: Native, data: &mut Fields) -> Result<String> {
     match data.text_not_empty("channelSubTypeVersion")? {
         None => Ok(spoken.first().copied().unwrap_or_default().to_owned()),
         Some(version) if spoken.contains(&version.as_str()) => Ok(version),
-        Some(_) => Err(choice("channelSubTypeVersion", &spoken.join(", "))),
+        Some(_) => Err(Error::choice("channelSubTypeVersion", &spoken.join(", "))),
     }
 }
 
@@ -124,10 +124,6 @@ fn read_webhook_url(data: &mut Fields) -> Result<String> {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url.into()),
         _ => Err(Error::invalid(PART)),
     }
-}
-
-fn choice(part: &str, valid: &str) -> Error {
-    Error::InvalidChoice { part: part.to_owned(), valid: valid.to_owned() }
 }
 
 /// Writes a `notificationChannel`.

@@ -41,7 +41,7 @@ pub fn read_subscription(mut fields: Fields) -> Result<NewSubscription> {
     }
     let format = match callback.text_not_empty("notificationFormat")? {
         None => None,
-        Some(name) => Some(Format::parse(&name).ok_or_else(|| choice("notificationFormat", "XML, JSON"))?),
+        Some(name) => Some(Format::parse(&name).ok_or_else(|| Error::choice("notificationFormat", "XML, JSON"))?),
     };
     Ok(NewSubscription {
         notify_url,
@@ -80,10 +80,6 @@ fn read_token(fields: &mut Fields) -> Result<Option<DateTime<Utc>>> {
     fields.text_not_empty("restartToken")?.as_deref().map(parse_token).transpose()
 }
 
-fn choice(part: &str, valid: &str) -> Error {
-    Error::InvalidChoice { part: part.to_owned(), valid: valid.to_owned() }
-}
-
 /// Criteria of one filter: each costs every event of the box.
 const CRITERIA_MAX: usize = 100;
 
@@ -94,23 +90,24 @@ fn read_filter(fields: &mut Fields) -> Result<Option<Filter>> {
         None | Some("And") => Operator::And,
         Some("Or") => Operator::Or,
         Some("Not") => Operator::Not,
-        Some(_) => return Err(choice("operator", "And, Or, Not")),
+        Some(_) => return Err(Error::choice("operator", "And, Or, Not")),
     };
     let criteria = filter.list("criterion")?;
     if criteria.len() > CRITERIA_MAX {
-        return Err(choice("filter", &format!("at most {CRITERIA_MAX} criteria")));
+        return Err(Error::choice("filter", &format!("at most {CRITERIA_MAX} criteria")));
     }
     let criteria = criteria.into_iter().map(read_criterion).collect::<Result<Vec<_>>>()?;
     if criteria.is_empty() {
-        return Err(choice("filter", "at least one criterion"));
+        return Err(Error::choice("filter", "at least one criterion"));
     }
     Ok(Some(Filter { criteria, operator }))
 }
 
 fn read_criterion(mut criterion: Fields) -> Result<Criterion> {
     const TYPES: &str = "Attribute, Flag, Conversation";
-    let name = |criterion: &mut Fields| criterion.text_not_empty("name")?.ok_or_else(|| choice("name", "a name"));
-    let kind = criterion.text_not_empty("type")?.ok_or_else(|| choice("type", TYPES))?;
+    let name =
+        |criterion: &mut Fields| criterion.text_not_empty("name")?.ok_or_else(|| Error::choice("name", "a name"));
+    let kind = criterion.text_not_empty("type")?.ok_or_else(|| Error::choice("type", TYPES))?;
     match kind.as_str() {
         "Attribute" => Ok(Criterion::Attribute {
             name: name(&mut criterion)?,
@@ -125,10 +122,10 @@ fn read_criterion(mut criterion: Fields) -> Result<Criterion> {
             set: match criterion.text_not_empty("value")?.as_deref() {
                 None | Some("true" | "1") => true,
                 Some("false" | "0") => false,
-                Some(_) => return Err(choice("value", "true, false, 1, 0")),
+                Some(_) => return Err(Error::choice("value", "true, false, 1, 0")),
             },
         }),
-        _ => Err(choice("type", TYPES)),
+        _ => Err(Error::choice("type", TYPES)),
     }
 }
 

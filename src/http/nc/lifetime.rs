@@ -21,8 +21,10 @@ pub async fn refresh(State(app): State<App>, ids: PathIds, _: Reads, body: Body)
     let wish = nc::read_lifetime(body.fields("notificationChannelLifetime")?)?;
     let (channel, _) = rows::get_of(&app.database, &ids.user()?, &ids.channel()?).await?;
     let seconds = rows::refresh(&app.database, &channel.id, Some(granted(wish, &app.limits))).await?;
-    leases::enable(&app.database, &channel.id).await?;
-    app.delivery.channel_made.notify_one();
+    if channel.disabled.is_some() {
+        leases::enable(&app.database, &channel.id).await?;
+        app.delivery.channel_made.notify_one();
+    }
     Ok(Document(nc::lifetime(seconds)))
 }
 

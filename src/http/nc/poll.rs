@@ -4,8 +4,8 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::base::{Error, Result};
-use crate::channel::{ChannelType, rows};
+use crate::base::Result;
+use crate::channel::{ChannelType, NO_CHANNEL, rows};
 use crate::delivery::polling;
 use crate::http::connection::Answers;
 use crate::http::extract::{BodyOrForm, PathIds};
@@ -19,7 +19,6 @@ pub async fn poll(
     ids: PathIds,
     BodyOrForm(body): BodyOrForm,
 ) -> Result<Response> {
-    const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
     let id = app.urls.channel_of_poll(ids.token()?).ok_or(NO_CHANNEL)?;
     nc::read_poll(body.media, &body.bytes)?;
     let channel = rows::get(&app.database, &id).await?;
@@ -38,7 +37,6 @@ pub async fn fetch(
     ids: PathIds,
     BodyOrForm(body): BodyOrForm,
 ) -> Result<Response> {
-    const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
     let (id, serial) = app.urls.channel_of_large_poll(ids.token()?).ok_or(NO_CHANNEL)?;
     nc::read_poll(body.media, &body.bytes)?;
     let channel = rows::get(&app.database, &id).await?;

@@ -5,8 +5,8 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
 
-use crate::base::{Error, Result};
-use crate::channel::{Transport, rows};
+use crate::base::Result;
+use crate::channel::{NO_CHANNEL, Transport, rows};
 use crate::delivery::websocket;
 use crate::http::extract::PathIds;
 use crate::http::fault;
@@ -27,7 +27,6 @@ pub async fn open(
     ids: PathIds,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response> {
-    const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
     let id = app.urls.channel_of_socket(ids.token()?).ok_or(NO_CHANNEL)?;
     let channel = rows::get(&app.database, &id).await?;
     if !matches!(channel.settings.transport, Transport::WebSockets { .. }) {

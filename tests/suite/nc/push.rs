@@ -44,6 +44,18 @@ async fn write(database: &Database, count: usize) {
     database.connect().await.batch_execute(&insert).await.unwrap();
 }
 
+/// Settings with a push proxy gateway at this stand-in.
+pub fn gateway_at(service: &StandIn) -> OmaPush {
+    OmaPush {
+        ppg_url: service.url.parse().unwrap(),
+        address_domain: "example.com".to_owned(),
+        user_file: None,
+        password_file: None,
+        application_id_default: None,
+        payload_bytes_max: 2048,
+    }
+}
+
 /// The messages sent to devices: for each, the device and its notificationList.
 fn pushed(service: &StandIn) -> Vec<(String, Value)> {
     let sent = service.received().into_iter().filter(|request| request.path == SEND);
@@ -144,14 +156,7 @@ async fn oma_push_submits_to_the_gateway() {
     })
     .await;
     let server = Server::start_as(&database, |config| {
-        config.push.oma_push = Some(OmaPush {
-            ppg_url: gateway.url.parse().unwrap(),
-            address_domain: "example.com".to_owned(),
-            user_file: None,
-            password_file: None,
-            application_id_default: None,
-            payload_bytes_max: 2048,
-        });
+        config.push.oma_push = Some(gateway_at(&gateway));
     })
     .await;
     let wish = json!({ "channelType": "OMAPush", "channelData": { "appId": "x-app:demo", "maxNotifications": 1 } });

@@ -15,9 +15,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tocsin::config::Limits;
-use tocsin::outbound::config::OmaPush;
 
-use super::push::{fcm, with_fcm};
+use super::push::{fcm, gateway_at, with_fcm};
 use crate::support::client::Answer;
 use crate::support::postgres::Database;
 use crate::support::server::Server;
@@ -48,14 +47,7 @@ impl Scene {
         let server = Server::start_as(&database, |config| {
             config.limits = Limits { channel_lifetime_seconds_max: 3600, poll_seconds: 1, ..Limits::default() };
             with_fcm(config, &device, &folder);
-            config.push.oma_push = Some(OmaPush {
-                ppg_url: gateway.url.parse().unwrap(),
-                address_domain: "example.com".to_owned(),
-                user_file: None,
-                password_file: None,
-                application_id_default: None,
-                payload_bytes_max: 2048,
-            });
+            config.push.oma_push = Some(gateway_at(&gateway));
         })
         .await;
         Scene { server, database, _services: vec![device, gateway], _folder: folder }
