@@ -54,7 +54,7 @@ async fn over_http(api: &Api, rng: &mut StdRng, known: &mut Vec<(Value, Value)>)
         _ => {
             let kind = if rng.random_bool(0.5) { "WebSockets" } else { "LongPolling" };
             let data = json!({ "maxNotifications": 3, "maxWaitTime": rng.random_range(0..9) });
-            let correlator = rng.random_range(0..1000).to_string();
+            let correlator = known.len().to_string();
             let fields = json!({ "channelType": kind, "channelData": data, "clientCorrelator": correlator });
             let channel = api.channel_with("alice", fields).await;
             api.post(channel["callbackURL"].as_str().unwrap(), json!({ "note": correlator })).await;
