@@ -5,23 +5,27 @@ create or replace function tocsin.apply(stream text, seq bigint, kind text, obje
 returns jsonb language plpgsql as $$
 begin
     if kind = 'object.created' then -- the hot path of every write
-        insert into tocsin.objects (id, store, box_id, folder, attributes, flags, correlation_id, correlation_tag,
-                                    created_seq, created_at, seq, edited_at)
+        insert into tocsin.objects (id, store, box_id, folder_id, attributes, flags, correlation_id, correlation_tag,
+                                    payload, created_seq, created_at, seq, edited_at)
         values (object_id, split_part(stream, '/', 1), split_part(stream, '/', 2),
-                coalesce(data ->> 'folder', 'root'), data -> 'attributes',
+                coalesce((data ->> 'folder')::bigint, 0), data -> 'attributes',
                 case when data ? 'flags' then tocsin.texts(data -> 'flags') else '{}' end,
-                data ->> 'correlationId', data ->> 'correlationTag', seq, edited_at, seq, edited_at);
+                data ->> 'correlationId', data ->> 'correlationTag', data -> 'payload', seq, edited_at, seq, edited_at);
         return data;
     end if;
     case split_part(kind, '.', 1)
     when 'object' then
         perform tocsin.apply_object(seq, kind, object_id, data, edited_at);
+    when 'folder' then
+        perform tocsin.apply_folder(stream, seq, kind, object_id, data, edited_at);
     when 'subscription' then
         perform tocsin.apply_subscription(stream, seq, kind, data);
     when 'channel' then
         perform tocsin.apply_channel(kind, data, edited_at);
     when 'box' then
         delete from tocsin.objects
+        where store = split_part(apply.stream, '/', 1) and box_id = split_part(apply.stream, '/', 2);
+        delete from tocsin.folders
         where store = split_part(apply.stream, '/', 1) and box_id = split_part(apply.stream, '/', 2);
     else
         perform tocsin.apply(stream, seq, 'object.created', object_id, data, edited_at);
@@ -33,13 +37,33 @@ $$;
 create or replace function tocsin.apply_object(seq bigint, kind text, object_id bigint, data jsonb, edited_at timestamptz)
 returns void language sql as $$
     update tocsin.objects
-    set folder = coalesce(data ->> 'folder', 'root'),
+    set folder_id = coalesce((data ->> 'folder')::bigint, 0),
         attributes = data -> 'attributes',
         flags = case when data ? 'flags' then tocsin.texts(data -> 'flags') else '{}' end,
         seq = apply_object.seq,
         edited_at = apply_object.edited_at,
         gone = case kind when 'object.deleted' then 'deleted' when 'object.expired' then 'expired' end
     where id = object_id
+$$;
+
+create or replace function tocsin.apply_folder(stream text, seq bigint, kind text, folder bigint, data jsonb, edited_at timestamptz)
+returns void language plpgsql as $$
+begin
+    if kind = 'folder.created' then
+        insert into tocsin.folders (id, store, box_id, parent_id, name, attributes, created_seq, created_at, seq, edited_at)
+        values (folder, split_part(stream, '/', 1), split_part(stream, '/', 2), coalesce((data ->> 'parent')::bigint, 0),
+                data ->> 'name', data -> 'attributes', seq, edited_at, seq, edited_at);
+    else
+        update tocsin.folders
+        set parent_id = coalesce((data ->> 'parent')::bigint, 0),
+            name = data ->> 'name',
+            attributes = data -> 'attributes',
+            seq = apply_folder.seq,
+            edited_at = apply_folder.edited_at,
+            gone = case kind when 'folder.deleted' then 'deleted' when 'folder.expired' then 'expired' end
+        where id = folder;
+    end if;
+end
 $$;
 
 create or replace function tocsin.apply_subscription(stream text, seq bigint, kind text, data jsonb)

@@ -6,6 +6,8 @@ begin
     case split_part(e.kind, '.', 1)
     when 'object' then
         return tocsin.completed_object(e);
+    when 'folder' then
+        return tocsin.completed_folder(e);
     when 'subscription' then
         if e.kind in ('subscription.created', 'subscription.repositioned') then
             -- Unless it says otherwise, delivery begins right after this very event.
@@ -20,7 +22,7 @@ begin
             raise exception 'a channel.notified has a format, JSON or XML, and the notification as text in body'
                 using errcode = 'invalid_parameter_value';
         end if;
-    when 'box', 'folder' then
+    when 'box' then
         if e.kind <> 'box.reset' then
             raise exception 'unknown kind of event: %', e.kind using errcode = 'invalid_parameter_value';
         end if;
@@ -55,6 +57,9 @@ begin
         if e.data ? 'flags' then
             e.data := e.data || jsonb_build_object('flags', tocsin.flags_with('{}', tocsin.texts(e.data -> 'flags')));
         end if;
+        if e.data ? 'folder' then
+            e.data := (e.data - 'folder') || tocsin.place(e.stream, (e.data ->> 'folder')::bigint);
+        end if;
     when 'object.changed', 'object.deleted', 'object.expired' then
         select * into o from tocsin.objects
         where id = e.object_id and store || '/' || box_id = e.stream and gone is null;
@@ -64,7 +69,8 @@ begin
         if e.kind = 'object.changed' then
             o := tocsin.patched(o, e.data);
         end if;
-        e.data := tocsin.object_state(o) || jsonb_build_object('storedAt', o.created_at);
+        e.data := tocsin.object_state(o) || tocsin.place(e.stream, o.folder_id)
+            || jsonb_build_object('storedAt', o.created_at);
     else
         raise exception 'unknown kind of event: %', e.kind using errcode = 'invalid_parameter_value';
     end case;
@@ -72,24 +78,35 @@ begin
 end
 $$;
 
--- The whole state of an object, as events carry it: what is left out is the root folder, no flags.
+-- The whole state of an object but for its place, as events carry it: what is left out is no flags, no payload.
 create or replace function tocsin.object_state(o tocsin.objects) returns jsonb language sql stable as $$
     select jsonb_strip_nulls(jsonb_build_object(
             'correlationId', o.correlation_id,
             'correlationTag', o.correlation_tag,
-            'folder', nullif(o.folder, 'root'),
+            'payload', o.payload,
             'flags', nullif(to_jsonb(o.flags), '[]')))
         || jsonb_build_object('attributes', o.attributes)
 $$;
 
+-- The folder an object is in, as events carry it: its id and its path at the time; nothing for the root folder.
+create or replace function tocsin.place(stream text, folder bigint) returns jsonb language plpgsql stable as $$
+begin
+    if coalesce(folder, 0) = 0 then
+        return '{}';
+    end if;
+    perform tocsin.check_folder(stream, folder);
+    return jsonb_build_object('folder', folder, 'path', tocsin.folder_path(folder));
+end
+$$;
+
 -- An object with a change applied: `attributes` are merged by name (null removes one), `flags` replaces the set,
--- `addFlags` and `removeFlags` change it, `folder` moves it.
+-- `addFlags` and `removeFlags` change it, `folder`, an id, moves it.
 create or replace function tocsin.patched(o tocsin.objects, patch jsonb) returns tocsin.objects language plpgsql as $$
 begin
     if patch ? 'attributes' then
         select coalesce(jsonb_object_agg(name, value), '{}') into o.attributes from (
             select key as name, value from jsonb_each(o.attributes)
-            where not exists (select from jsonb_object_keys(patch -> 'attributes') as k where lower(k) = lower(key))
+            where not exists (select from jsonb_object_keys(patch -> 'attributes') as k where tocsin.fold(k) = tocsin.fold(key))
             union all
             select key, value from jsonb_each(patch -> 'attributes') where value <> 'null') as merged;
     end if;
@@ -102,7 +119,7 @@ begin
     if patch ? 'removeFlags' then
         o.flags := tocsin.flags_without(o.flags, tocsin.texts(patch -> 'removeFlags'));
     end if;
-    o.folder := coalesce(patch ->> 'folder', o.folder);
+    o.folder_id := coalesce((patch ->> 'folder')::bigint, o.folder_id);
     return o;
 end
 $$;
@@ -114,12 +131,12 @@ $$;
 -- Flags are a set of names compared without case; the spelling first stored stays.
 create or replace function tocsin.flags_with(flags text[], added text[]) returns text[] language sql stable as $$
     select coalesce(array_agg(flag order by n), '{}') from (
-        select distinct on (lower(flag)) flag, n
-        from unnest(flags || added) with ordinality as f (flag, n) order by lower(flag), n) as first
+        select distinct on (tocsin.fold(flag)) flag, n
+        from unnest(flags || added) with ordinality as f (flag, n) order by tocsin.fold(flag), n) as first
 $$;
 
 create or replace function tocsin.flags_without(flags text[], removed text[]) returns text[] language sql stable as $$
     select coalesce(array_agg(flag order by n), '{}')
     from unnest(flags) with ordinality as f (flag, n)
-    where not exists (select from unnest(removed) as r where lower(r) = lower(flag))
+    where not exists (select from unnest(removed) as r where tocsin.fold(r) = tocsin.fold(flag))
 $$;

@@ -37,7 +37,7 @@ begin
     end if;
     return jsonb_build_object('attributes', jsonb_strip_nulls(attributes) || coalesce(m.attributes, '{}'))
         || jsonb_strip_nulls(jsonb_build_object(
-            'folder', nullif(m.folder, 'root'), 'flags', nullif(to_jsonb(tocsin.flags_with('{}', m.flags)), '[]'),
+            'folder', nullif(tocsin.folder_at(coalesce(m.store, 'default') || '/' || m.box_id, m.folder, true), 0), 'flags', nullif(to_jsonb(tocsin.flags_with('{}', m.flags)), '[]'),
             'correlationId', m.correlation_id, 'correlationTag', m.correlation_tag));
 end
 $$;
@@ -75,7 +75,8 @@ begin
     perform tocsin.change_object(new.store || '/' || new.box_id, new.id, jsonb_strip_nulls(jsonb_build_object(
         'addFlags', to_jsonb(nullif(tocsin.flags_without(new.flags, old.flags), '{}')),
         'removeFlags', to_jsonb(nullif(tocsin.flags_without(old.flags, new.flags), '{}')),
-        'folder', case when new.folder <> old.folder then new.folder end))
+        'folder', case when new.folder <> old.folder
+                       then tocsin.folder_at(new.store || '/' || new.box_id, new.folder, true) end))
         || case when changed = '{}' then '{}' else jsonb_build_object('attributes', changed) end);
     -- What it has become, with what others changed while we waited; no row, if somebody else deleted it.
     select * into new from tocsin.messages as m where m.id = old.id;

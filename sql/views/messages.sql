@@ -14,7 +14,7 @@ select store,
        tocsin.first_value(attributes -> 'Direction') as direction,
        flags,
        attributes,
-       folder,
+       case folder_id when 0 then '/' else tocsin.folder_path(folder_id) end as folder, -- its path
        correlation_id,
        correlation_tag,
        created_at, -- when it was stored

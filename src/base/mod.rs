@@ -1,9 +1,11 @@
-//! What every other part stands on: identifiers, formats, errors, retry delays.
+//! What every other part stands on: identifiers, formats, errors, retry delays, texts without case.
 
 pub mod backoff;
 pub mod error;
+pub mod fold;
 pub mod format;
 pub mod ids;
 
 pub use error::{Error, Result};
+pub use fold::fold;
 pub use format::Format;

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{Criterion, Filter, Operator, value_without_case};
-use crate::log::event::{Event, Kind, ObjectState};
+use crate::base::fold;
+use crate::log::event::{Event, Kind};
 
 impl Filter {
     /// Whether a subscription with this filter wants the event. An event about no object (resetBox) is always wanted.
@@ -11,7 +12,7 @@ impl Filter {
         if event.kind == Kind::BoxReset {
             return true;
         }
-        let holds = |criterion: &Criterion| criterion.holds(event.state());
+        let holds = |criterion: &Criterion| criterion.holds(event);
         match self.operator {
             Operator::And => self.criteria.iter().all(holds),
             Operator::Or => self.criteria.iter().any(holds),
@@ -21,16 +22,17 @@ impl Filter {
 }
 
 impl Criterion {
-    fn holds(&self, object: &ObjectState) -> bool {
+    fn holds(&self, event: &Event) -> bool {
+        let item = event.state();
         match self {
-            Criterion::Attribute { name, value } => object
+            Criterion::Attribute { name, value } => item
                 .attributes
                 .iter()
-                .filter(|(attribute, _)| attribute.to_lowercase() == name.to_lowercase())
+                .filter(|(attribute, _)| fold(attribute) == fold(name))
                 .any(|(_, values)| has_value(values, value, value_without_case(name))),
             Criterion::Flag { name, set } => {
-                let name = name.to_lowercase();
-                object.flags.iter().any(|flag| flag.to_lowercase() == name) == *set
+                let name = fold(name);
+                event.kind.is_of_object() && item.flags.iter().any(|flag| fold(flag) == name) == *set
             }
         }
     }

@@ -24,12 +24,12 @@ pub struct Event {
     pub seq: i64,
     /// What happened.
     pub kind: Kind,
-    /// The object it happened to.
+    /// The object or folder it happened to.
     pub object_id: Option<i64>,
     /// When, strictly increasing within the stream.
     pub edited_at: DateTime<Utc>,
     data: Box<RawValue>,
-    state: OnceLock<ObjectState>,
+    state: OnceLock<ItemState>,
     /// In JSON and in XML.
     bodies: [OnceLock<Option<String>>; 2],
 }
@@ -45,6 +45,14 @@ pub enum Kind {
     ObjectDeleted,
     /// Removed by policy.
     ObjectExpired,
+    /// A folder was created.
+    FolderCreated,
+    /// It was renamed or moved.
+    FolderChanged,
+    /// Deleted by a user.
+    FolderDeleted,
+    /// Removed by policy.
+    FolderExpired,
     /// The box's whole content was replaced.
     BoxReset,
     /// A subscription began to listen here.
@@ -78,6 +86,10 @@ impl Kind {
             "object.changed" => Kind::ObjectChanged,
             "object.deleted" => Kind::ObjectDeleted,
             "object.expired" => Kind::ObjectExpired,
+            "folder.created" => Kind::FolderCreated,
+            "folder.changed" => Kind::FolderChanged,
+            "folder.deleted" => Kind::FolderDeleted,
+            "folder.expired" => Kind::FolderExpired,
             "box.reset" => Kind::BoxReset,
             "subscription.created" => Kind::SubscriptionCreated,
             "subscription.updated" => Kind::SubscriptionUpdated,
@@ -96,10 +108,17 @@ impl Kind {
 
     /// Whether subscriptions of the box are told of it.
     pub fn is_notified(&self) -> bool {
-        matches!(
-            self,
-            Kind::ObjectCreated | Kind::ObjectChanged | Kind::ObjectDeleted | Kind::ObjectExpired | Kind::BoxReset
-        )
+        *self == Kind::BoxReset || self.is_of_object() || self.is_of_folder()
+    }
+
+    /// Whether it tells of an object.
+    pub fn is_of_object(&self) -> bool {
+        matches!(self, Kind::ObjectCreated | Kind::ObjectChanged | Kind::ObjectDeleted | Kind::ObjectExpired)
+    }
+
+    /// Whether it tells of a folder.
+    pub fn is_of_folder(&self) -> bool {
+        matches!(self, Kind::FolderCreated | Kind::FolderChanged | Kind::FolderDeleted | Kind::FolderExpired)
     }
 
     /// Whether it tells of a subscription rather than of the box's content.
@@ -114,16 +133,24 @@ impl Kind {
     }
 }
 
-/// An object after the event (before it, for a deletion): what a filter looks at.
+/// An object or a folder after the event (before it, for a deletion): what a filter looks at.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct ObjectState {
+pub struct ItemState {
     /// Name to value or array of values.
     pub attributes: Map<String, Value>,
     /// Compared without case.
     pub flags: Vec<String>,
-    /// `None`: the root folder.
-    pub folder: Option<String>,
+    /// Of an object: the id of its folder, 0 is the root folder.
+    pub folder: i64,
+    /// The path of that folder at the time, empty for the root folder; of a folder its own.
+    pub path: String,
+    /// Of a folder: its name.
+    pub name: String,
+    /// Of a folder: the id of the one it is in, 0 is the root folder.
+    pub parent: i64,
+    /// When it was stored; `None` in the event that stored it.
+    pub stored_at: Option<DateTime<Utc>>,
     /// The client's or another transport's id.
     pub correlation_id: Option<String>,
     /// A weaker, probabilistic id.
@@ -183,9 +210,9 @@ impl Event {
         token(self.edited_at)
     }
 
-    /// The object's state, parsed once however many ask. Data that cannot be understood is an empty object: an event
+    /// The item's state, parsed once however many ask. Data that cannot be understood is an empty object: an event
     /// that is in the log must never stop delivery.
-    pub fn state(&self) -> &ObjectState {
+    pub fn state(&self) -> &ItemState {
         self.state.get_or_init(|| serde_json::from_str(self.data.get()).unwrap_or_default())
     }
 

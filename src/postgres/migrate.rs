@@ -9,14 +9,18 @@ mod embedded {
     refinery::embed_migrations!("migrations");
 }
 
-/// The files of sql/ in the order they are loaded: views before the functions that take their rows, triggers last.
+/// The files of sql/ in the order they are loaded: views after the functions they call and before those that
+/// take their rows, triggers last.
 const REPLACEABLE: &[(&str, &str)] = &[
+    ("functions/fold.sql", include_str!("../../sql/functions/fold.sql")),
+    ("functions/paths.sql", include_str!("../../sql/functions/paths.sql")),
     ("views/messages.sql", include_str!("../../sql/views/messages.sql")),
     ("functions/apply.sql", include_str!("../../sql/functions/apply.sql")),
     ("functions/callbacks.sql", include_str!("../../sql/functions/callbacks.sql")),
     ("functions/channels.sql", include_str!("../../sql/functions/channels.sql")),
     ("functions/cluster.sql", include_str!("../../sql/functions/cluster.sql")),
     ("functions/completed.sql", include_str!("../../sql/functions/completed.sql")),
+    ("functions/folders.sql", include_str!("../../sql/functions/folders.sql")),
     ("functions/guard.sql", include_str!("../../sql/functions/guard.sql")),
     ("functions/large_polls.sql", include_str!("../../sql/functions/large_polls.sql")),
     ("functions/messages.sql", include_str!("../../sql/functions/messages.sql")),

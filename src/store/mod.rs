@@ -5,7 +5,7 @@ pub mod rows;
 use chrono::{DateTime, Utc};
 
 use crate::base::ids::BoxName;
-use crate::log::event::ObjectState;
+use crate::log::event::ItemState;
 
 /// An object as it is now.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct Object {
     /// The box it is in.
     pub of: BoxName,
     /// Attributes, flags, folder, correlation.
-    pub state: ObjectState,
+    pub state: ItemState,
     /// Seq of its last change: lastModSeq.
     pub seq: i64,
     /// When it was stored.

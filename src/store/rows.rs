@@ -6,7 +6,7 @@ use tokio_postgres::types::Json;
 use super::Object;
 use crate::base::ids::BoxName;
 use crate::base::{Error, Result};
-use crate::log::event::ObjectState;
+use crate::log::event::ItemState;
 use crate::postgres::Database;
 
 /// An object of a box by the id in its URL. [`Error::NotFound`] when there is none, any text may be asked for.
@@ -20,12 +20,14 @@ pub async fn get_object(database: &Database, of: &BoxName, id: &str) -> Result<O
     Ok(Object {
         id,
         of: of.clone(),
-        state: ObjectState {
+        state: ItemState {
             attributes,
             flags: row.get("flags"),
-            folder: Some(row.get("folder")),
+            folder: row.get("folder_id"),
+            path: row.get("path"),
             correlation_id: row.get("correlation_id"),
             correlation_tag: row.get("correlation_tag"),
+            ..ItemState::default()
         },
         seq: row.get("seq"),
         created_at: row.get("created_at"),

@@ -182,11 +182,11 @@ pub fn object(object: &Object, urls: &Urls) -> Value {
     let attributes: Vec<Value> =
         object.state.attributes.iter().map(|(name, value)| json!({ "name": name, "value": values(value) })).collect();
     let mut fields = json!({
-        "parentFolder": urls.folder(&object.of, object.state.folder.as_deref()),
+        "parentFolder": urls.folder(&object.of, object.state.folder),
         "attributes": { "attribute": attributes },
         "flags": { "flag": object.state.flags, "resourceURL": format!("{url}/flags") },
         "resourceURL": url,
-        "path": format!("/{}", object.id),
+        "path": format!("{}/{}", object.state.path, object.id),
         "lastModSeq": object.seq,
     });
     add_correlation(&mut fields, object.state.correlation_id.as_deref(), object.state.correlation_tag.as_deref());
@@ -221,23 +221,44 @@ pub fn event(event: &Event, urls: &Urls, format: Format) -> Option<String> {
         return Some(reset_box(format));
     }
     let (of, id) = BoxName::of(&event.stream).zip(event.object_id)?;
-    let state = event.state();
-    let url = urls.object(&of, id);
-    let mut fields = json!({});
-    let name = match event.kind {
-        Kind::ObjectCreated | Kind::ObjectChanged => {
-            fields["parentFolder"] = json!(urls.folder(&of, state.folder.as_deref()));
-            fields["flags"] = json!({ "flag": state.flags, "resourceURL": format!("{url}/flags") });
-            "changedObject"
-        }
-        Kind::ObjectDeleted => "deletedObject",
-        Kind::ObjectExpired => "expiredObject",
+    let (name, fields) = match event.kind {
+        Kind::ObjectCreated | Kind::ObjectChanged => ("changedObject", object_event(event, &of, id, true, urls)),
+        Kind::ObjectDeleted => ("deletedObject", object_event(event, &of, id, false, urls)),
+        Kind::ObjectExpired => ("expiredObject", object_event(event, &of, id, false, urls)),
+        Kind::FolderCreated | Kind::FolderChanged => ("changedFolder", folder_event(event, &of, id, true, urls)),
+        Kind::FolderDeleted => ("deletedFolder", folder_event(event, &of, id, false, urls)),
+        Kind::FolderExpired => ("expiredFolder", folder_event(event, &of, id, false, urls)),
         _ => return None,
     };
+    Some(written(&json!({ name: fields }), format))
+}
+
+/// ChangedObject and DeletedObject.
+fn object_event(event: &Event, of: &BoxName, id: i64, lives: bool, urls: &Urls) -> Value {
+    let (state, url) = (event.state(), urls.object(of, id));
+    let mut fields = json!({});
+    if lives {
+        fields["parentFolder"] = json!(urls.folder(of, state.folder));
+        fields["flags"] = json!({ "flag": state.flags, "resourceURL": format!("{url}/flags") });
+    }
     fields["resourceURL"] = json!(url);
     fields["lastModSeq"] = json!(event.seq);
     add_correlation(&mut fields, state.correlation_id.as_deref(), state.correlation_tag.as_deref());
-    Some(written(&json!({ name: fields }), format))
+    fields
+}
+
+/// ChangedFolder and DeletedFolder.
+fn folder_event(event: &Event, of: &BoxName, id: i64, lives: bool, urls: &Urls) -> Value {
+    let mut fields = json!({});
+    if lives {
+        fields["parentFolder"] = json!(urls.folder(of, event.state().parent));
+    }
+    fields["resourceURL"] = json!(urls.folder(of, id));
+    if lives {
+        fields["name"] = json!(event.state().name);
+    }
+    fields["lastModSeq"] = json!(event.seq);
+    fields
 }
 
 /// The `nmsEvent` of a reset box.

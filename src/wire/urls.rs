@@ -10,7 +10,7 @@ use crate::channel::secret::{UrlKey, Use};
 /// Everything but the unreserved characters of RFC 3986.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The folder every box has.
+/// The id of the root folder in URLs. In the log it is 0.
 pub const ROOT_FOLDER: &str = "root";
 
 /// One path segment, percent-encoded.
@@ -115,9 +115,12 @@ impl Urls {
         format!("{}/objects/{id}", self.store_box(of))
     }
 
-    /// A folder; `None` is the root.
-    pub fn folder(&self, of: &BoxName, id: Option<&str>) -> String {
-        format!("{}/folders/{}", self.store_box(of), segment(id.unwrap_or(ROOT_FOLDER)))
+    /// A folder; 0 is the root.
+    pub fn folder(&self, of: &BoxName, id: i64) -> String {
+        match id {
+            0 => format!("{}/folders/{ROOT_FOLDER}", self.store_box(of)),
+            id => format!("{}/folders/{id}", self.store_box(of)),
+        }
     }
 }
 

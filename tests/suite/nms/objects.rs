@@ -16,18 +16,18 @@ async fn a_notified_object_can_be_read_until_it_is_deleted() {
     let mut socket = Socket::open(&channel).await;
     let sql = database.connect().await;
     let insert = r#"insert into tocsin.messages (box_id, sender, recipient, body, attributes, flags, folder, correlation_id, correlation_tag)
-        values ('tel:+1', 'tel:+2', 'tel:+1', 'hi', '{"X":["a","b"],"Date":"2026-01-31T12:00:00Z"}', '{\\Seen}', 'f 1', 'mid', '9f')"#;
+        values ('tel:+1', 'tel:+2', 'tel:+1', 'hi', '{"X":["a","b"],"Date":"2026-01-31T12:00:00Z"}', '{\\Seen}', '/f 1', 'mid', '9f')"#;
     sql.batch_execute(insert).await.unwrap();
+    let folder = socket.list().await.events[0]["changedFolder"].clone();
     let event = socket.list().await.events[0]["changedObject"].clone();
     let url = text(&event, "resourceURL");
     let answer = server.api.get(url).await;
-    let folder = format!("{}/nms/v1/default/tel%3A%2B1/folders/f%201", server.api.url);
     let mut object = answer.json()["object"].clone();
     let attributes = object["attributes"]["attribute"].take();
     let expected = json!({
-        "parentFolder": folder, "attributes": { "attribute": null },
+        "parentFolder": folder["resourceURL"], "attributes": { "attribute": null },
         "flags": { "flag": ["\\Seen"], "resourceURL": format!("{url}/flags") }, "resourceURL": url,
-        "path": object["path"], "lastModSeq": 2, "correlationId": "mid", "correlationTag": "9f" });
+        "path": format!("/f 1/{}", url.rsplit('/').next().unwrap()), "lastModSeq": 3, "correlationId": "mid", "correlationTag": "9f" });
     assert_eq!(object, expected);
     for (name, value) in [
         ("From", json!(["tel:+2"])),
@@ -45,12 +45,12 @@ async fn a_notified_object_can_be_read_until_it_is_deleted() {
     }
     sql.batch_execute("update tocsin.messages set flags = '{}' where box_id = 'tel:+1'").await.unwrap();
     let changed = server.api.get(url).await.json()["object"].clone();
-    assert_eq!((&changed["flags"]["flag"], &changed["lastModSeq"]), (&json!([]), &json!(3)));
+    assert_eq!((&changed["flags"]["flag"], &changed["lastModSeq"]), (&json!([]), &json!(4)));
     socket.list().await;
     sql.batch_execute("delete from tocsin.messages where box_id = 'tel:+1'").await.unwrap();
     let deleted = socket.list().await;
     let expected = json!([{ "deletedObject": {
-        "resourceURL": url, "lastModSeq": 4, "correlationId": "mid", "correlationTag": "9f" } }]);
+        "resourceURL": url, "lastModSeq": 5, "correlationId": "mid", "correlationTag": "9f" } }]);
     assert_eq!(json!(deleted.events), expected);
     let gone = server.api.get(url).await;
     assert_eq!((gone.status.as_u16(), gone.fault()), (404, ("SVC0004".to_owned(), vec!["Request-URI".to_owned()])));

@@ -37,7 +37,7 @@ async fn what_an_insert_leaves_out_has_defaults() {
     assert_eq!(direction, ["In", "Out", "In"]);
     let place: Vec<(String, String, i64)> = found.iter().map(|row| (row.get(0), row.get(1), row.get(6))).collect();
     let expected = [("default", 1), ("default", 2), ("other", 1)];
-    assert_eq!(place, expected.map(|(store, seq)| (store.to_owned(), "root".to_owned(), seq)));
+    assert_eq!(place, expected.map(|(store, seq)| (store.to_owned(), "/".to_owned(), seq)));
     for row in &found {
         let attributes: Value = row.get(4);
         assert_eq!(attributes["Message-Context"], "pager-message");
@@ -55,16 +55,16 @@ async fn insert_returning_tells_what_the_log_chose_and_own_attributes_win() {
     let row = &rows(
         &sql,
         "insert into tocsin.messages (box_id, body, attributes, flags, folder, correlation_id, correlation_tag)
-         values ('b', 'm', '{\"TextContent\": \"mine\", \"X\": [\"1\", \"2\"]}', array['a', 'A', '\\Seen', '\\SEEN'], 'f', 'ci', 'ct')
+         values ('b', 'm', '{\"TextContent\": \"mine\", \"X\": [\"1\", \"2\"]}', array['a', 'A', '\\Seen', '\\SEEN'], 'f/g', 'ci', 'ct')
          returning id, seq, edited_at",
     )
     .await[0];
-    let stored = &rows(&sql, "select id, seq, edited_at, body, flags, folder, correlation_id, correlation_tag, attributes from tocsin.messages where seq = 2").await[0];
+    let stored = &rows(&sql, "select id, seq, edited_at, body, flags, folder, correlation_id, correlation_tag, attributes from tocsin.messages where correlation_id is not null").await[0];
     type Chosen = (i64, i64, chrono::DateTime<chrono::Utc>);
     let chosen: Chosen = (row.get(0), row.get(1), row.get(2));
     assert_eq!(chosen, (stored.get(0), stored.get(1), stored.get(2)));
     let texts: Vec<String> = [3, 5, 6, 7].map(|n| stored.get(n)).to_vec();
-    assert_eq!(texts, ["mine", "f", "ci", "ct"]);
+    assert_eq!(texts, ["mine", "/f/g", "ci", "ct"]);
     assert_eq!(stored.get::<_, Vec<String>>(4), ["a", "\\Seen"], "a set, compared without case");
     assert_eq!(stored.get::<_, Value>(8)["X"], json!(["1", "2"]));
 }
@@ -78,7 +78,8 @@ async fn an_update_without_effect_makes_no_event() {
         "flags = flags || array['\\SEEN']",
         "flags = array['\\seen']",
         "attributes = attributes",
-        "folder = 'root'",
+        "folder = '/'",
+        "folder = ''",
     ] {
         let count = sql.execute(&format!("update tocsin.messages set {change}"), &[]).await.unwrap();
         assert_eq!(count, 1, "as for any table: {change}");
@@ -96,14 +97,14 @@ async fn an_update_changes_what_it_says_and_returns_what_became_of_it() {
              attributes = attributes - 'Subject' || '{\"X\": \"y\"}' returning seq, edited_at, attributes, flags",
     )
     .await[0];
-    assert_eq!(row.get::<_, i64>(0), 2);
+    assert_eq!(row.get::<_, i64>(0), 3, "after the folder's own event");
     let stored = &rows(&sql, "select attributes, flags, folder, edited_at, seq, body from tocsin.messages").await[0];
     let attributes: Value = stored.get(0);
     assert_eq!(
         (&attributes["X"], &attributes["Subject"], &attributes["From"]),
         (&json!("y"), &Value::Null, &json!("x"))
     );
-    assert_eq!((stored.get::<_, String>(2), stored.get::<_, String>(5)), ("archive".to_owned(), "new".to_owned()));
+    assert_eq!((stored.get::<_, String>(2), stored.get::<_, String>(5)), ("/archive".to_owned(), "new".to_owned()));
     assert_eq!(stored.get::<_, Vec<String>>(1), ["\\Flagged"]);
     assert_eq!(row.get::<_, Value>(2), attributes);
     assert_eq!(row.get::<_, Vec<String>>(3), ["\\Flagged"]);

@@ -7,6 +7,7 @@ mod concurrency;
 mod copies;
 mod crash;
 mod deaf;
+mod folders;
 mod messages;
 mod model;
 mod moved;

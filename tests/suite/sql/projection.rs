@@ -39,18 +39,20 @@ async fn an_application_s_event_is_an_object_with_its_members_as_attributes() {
 async fn several_events_of_one_object_in_one_statement_build_on_each_other() {
     let (_database, sql) = database().await;
     run(&sql, "insert into tocsin.messages (box_id, sender, body) values ('b', 'x', 'm')").await;
+    let folder: i64 = value(&sql, "select tocsin.folder_at('default/b', 'f', true)").await;
     run(
         &sql,
-        r#"insert into tocsin.events (stream, kind, object_id, data)
+        &r#"insert into tocsin.events (stream, kind, object_id, data)
            select 'default/b', 'object.changed', id, change::jsonb from tocsin.messages, (values
                (1, '{"addFlags": ["one"], "attributes": {"A": "1", "from": "y"}}'),
                (2, '{"addFlags": ["two", "ONE"], "attributes": {"B": "2"}}'),
-               (3, '{"removeFlags": ["One"], "folder": "f", "attributes": {"A": null}}'),
-               (4, '{"addFlags": ["three"]}')) as changes (n, change) order by n"#,
+               (3, '{"removeFlags": ["One"], "folder": FOLDER, "attributes": {"A": null}}'),
+               (4, '{"addFlags": ["three"]}')) as changes (n, change) order by n"#
+            .replace("FOLDER", &folder.to_string()),
     )
     .await;
     let states =
-        rows(&sql, "select data -> 'flags', data -> 'attributes', data ->> 'folder' from tocsin.events order by seq")
+        rows(&sql, "select data -> 'flags', data -> 'attributes', data ->> 'path' from tocsin.events where kind like 'object.%' order by seq")
             .await;
     let flags: Vec<Option<Value>> = states.iter().map(|row| row.get(0)).collect();
     let expected = [json!(["one"]), json!(["one", "two"]), json!(["two"]), json!(["two", "three"])];
@@ -60,7 +62,7 @@ async fn several_events_of_one_object_in_one_statement_build_on_each_other() {
     let attributes: Value = last.get(1);
     assert_eq!((&attributes["B"], &attributes["A"], &attributes["from"]), (&json!("2"), &Value::Null, &json!("y")));
     assert!(attributes.get("From").is_none(), "names are compared without case");
-    assert_eq!((last.get::<_, String>(2), last.get::<_, i64>(3)), ("f".to_owned(), 5));
+    assert_eq!((last.get::<_, String>(2), last.get::<_, i64>(3)), ("/f".to_owned(), 6));
     assert_exact(&sql).await;
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::support::client::Api;
 
-const PROJECTIONS: [&str; 3] = ["objects", "channels", "subscriptions"];
+const PROJECTIONS: [&str; 4] = ["objects", "folders", "channels", "subscriptions"];
 
 fn statement(rng: &mut StdRng) -> String {
     let (a_box, n) = (rng.random_range(0..4), rng.random_range(0..100));
@@ -25,10 +25,13 @@ fn statement(rng: &mut StdRng) -> String {
         ),
         5 => format!("update tocsin.messages set body = 'changed {n}', flags = flags || '{{g{n}}}' {some}"),
         6 => format!(
-            "update tocsin.messages set folder = 'f{n}', attributes = attributes - 'From' || '{{\"y\": \"{n}\"}}' {some}"
+            "update tocsin.messages set folder = 'f{n}/g', attributes = attributes - 'From' || '{{\"y\": \"{n}\"}}' {some}"
         ),
         7 => format!("update tocsin.messages set flags = '{{}}' {some}"),
         8 => format!("delete from tocsin.messages {some}"),
+        9 if n > 70 => format!(
+            "select tocsin.end_folder('default/b{a_box}', (select id from tocsin.folders where name = 'f{n}' limit 1), 'deleted')"
+        ),
         _ if n < 15 => format!("insert into tocsin.events (stream, kind) values ('b{a_box}', 'box.reset')"),
         _ => format!(
             "begin; {} savepoint s; {} rollback to s; {} commit",

@@ -127,6 +127,7 @@ async fn a_reserved_kind_that_is_not_known_or_in_the_wrong_stream_is_refused() {
         ("b", "object"),
         ("b", "box.created"),
         ("b", "folder.created"),
+        ("b", "folder.renamed"),
         ("b", "subscription.paused"),
         ("b", "channel.created"),
         ("b", "channel.opened"),
