@@ -28,6 +28,29 @@ pub enum Error {
         /// The kind of resource, as in the `rel` of a link.
         what: &'static str,
     },
+    /// A message refers to a resource that is not there (SVC0004).
+    #[error("no resource {url}")]
+    NotFoundAt {
+        /// Its URL, as the client gave it.
+        url: String,
+    },
+    /// A value that nothing is known by (SVC2008).
+    #[error("unknown {kind} {value}")]
+    Unknown {
+        /// What the value is, as `path`.
+        kind: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// A folder that may not be renamed (POL1030).
+    #[error("this folder cannot be renamed")]
+    RenameForbidden,
+    /// A folder in which nothing can be put (POL1031).
+    #[error("nothing can be created under {place}")]
+    PlaceForbidden {
+        /// Its path or URL.
+        place: String,
+    },
     /// The channelType is known but not offered (POL1023).
     #[error("notification channel type {asked} is not supported")]
     UnsupportedChannelType {

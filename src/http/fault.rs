@@ -19,109 +19,112 @@ impl IntoResponse for Error {
 
 /// The answer for an error.
 pub fn response(error: &Error) -> Response {
-    use StatusCode as Is;
-    let (status, exception, id, text, variables) = match error {
-        Error::Invalid { part } => (
-            Is::BAD_REQUEST,
-            "serviceException",
-            "SVC0002",
-            "Invalid input value for message part %1",
-            vec![part.clone()],
-        ),
-        Error::InvalidChoice { part, valid } => (
-            Is::BAD_REQUEST,
-            "serviceException",
-            "SVC0003",
-            "Invalid input value for message part %1, valid values are %2",
-            vec![part.clone(), valid.clone()],
-        ),
-        Error::NotFound { .. } => (
-            Is::NOT_FOUND,
-            "serviceException",
-            "SVC0004",
-            "No valid addresses provided in message part %1",
-            vec!["Request-URI".to_owned()],
-        ),
-        Error::UnsupportedChannelType { asked, supported } => (
-            Is::FORBIDDEN,
-            "policyException",
-            "POL1023",
-            "Notification channel type %1 not supported. Supported types: %2.",
-            vec![asked.clone(), supported.clone()],
-        ),
-        Error::Duplicate { correlator, rel, href } => {
-            let text = "Correlator %1 specified in message part %2 is a duplicate";
-            let variables = [correlator.clone(), "clientCorrelator".to_owned()];
-            let link = json!([{ "rel": rel, "href": href }]);
-            return of_status(Is::CONFLICT, "serviceException", "SVC0005", text, &variables, Some(link));
-        }
-        Error::Unavailable { feature } => (
-            Is::FORBIDDEN,
-            "policyException",
-            "POL2006",
-            "Requested feature %1 is not available",
-            vec![feature.clone()],
-        ),
-        Error::Policy { rule } => (
-            Is::FORBIDDEN,
-            "policyException",
-            "POL0001",
-            "A policy error occurred. Error code is %1",
-            vec![rule.clone()],
-        ),
-        Error::SimultaneousPolls => {
-            (Is::CONFLICT, "serviceException", "SVC1012", "Simultaneous channel requests not supported", vec![])
-        }
-        Error::TooMany { rule } => (
-            Is::TOO_MANY_REQUESTS,
-            "policyException",
-            "POL0001",
-            "A policy error occurred. Error code is %1",
-            vec![rule.clone()],
-        ),
-        Error::Busy(fault) => {
-            warn!("busy: {fault}");
-            let text = "No server resources available to process the request";
-            (Is::SERVICE_UNAVAILABLE, "serviceException", "SVC2001", text, vec![])
-        }
-        Error::Internal(fault) => {
-            error!("internal error: {fault:#}");
-            let text = "A service error occurred. Error code is %1";
-            (Is::INTERNAL_SERVER_ERROR, "serviceException", "SVC0001", text, vec!["internal".to_owned()])
-        }
-    };
-    let mut response = of_status(status, exception, id, text, &variables, None);
-    if matches!(status, Is::SERVICE_UNAVAILABLE | Is::TOO_MANY_REQUESTS) {
+    let Fault { status, exception } = Fault::of(error);
+    let mut response = (status, Document(json!({ "requestError": exception }))).into_response();
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
+    if let Error::NotFound { what } = error {
+        response.extensions_mut().insert(Missing(what));
     }
     response
 }
 
-/// Faults of HTTP rather than of the API: 406, 413, 415.
-pub fn of_http(status: StatusCode, part: &str) -> Response {
-    of_status(
-        status,
-        "serviceException",
-        "SVC0002",
-        "Invalid input value for message part %1",
-        &[part.to_owned()],
-        None,
-    )
+/// The kind of resource that the request's URL does not lead to: `represent` adds the link to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Missing(pub &'static str);
+
+/// An error as a client is told of it, alone or as one result among others.
+#[derive(Debug)]
+pub struct Fault {
+    /// Of HTTP.
+    pub status: StatusCode,
+    /// What is in a `requestError`.
+    pub exception: Value,
 }
 
-fn of_status(
-    status: StatusCode,
-    exception: &str,
-    id: &str,
-    text: &str,
-    variables: &[String],
-    link: Option<Value>,
-) -> Response {
-    let mut error = json!({});
-    if let Some(link) = link {
-        error["link"] = link;
+impl Fault {
+    /// The one for an error. What a client is not told of one of ours goes to the log.
+    pub fn of(error: &Error) -> Fault {
+        use StatusCode as Is;
+        const INVALID: &str = "Invalid input value for message part %1";
+        const POLICY: &str = "A policy error occurred. Error code is %1";
+        const NO_ADDRESS: &str = "No valid addresses provided in message part %1";
+        match error {
+            Error::Invalid { part } => service(Is::BAD_REQUEST, "SVC0002", INVALID, &[part]),
+            Error::InvalidChoice { part, valid } => service(
+                Is::BAD_REQUEST,
+                "SVC0003",
+                "Invalid input value for message part %1, valid values are %2",
+                &[part, valid],
+            ),
+            Error::NotFound { .. } => service(Is::NOT_FOUND, "SVC0004", NO_ADDRESS, &["Request-URI"]),
+            Error::NotFoundAt { url } => service(Is::NOT_FOUND, "SVC0004", NO_ADDRESS, &[url]),
+            Error::Unknown { kind, value } => service(Is::NOT_FOUND, "SVC2008", "Unknown %1 %2", &[kind, value]),
+            Error::RenameForbidden => policy(Is::FORBIDDEN, "POL1030", "Renaming this folder is not allowed", &[]),
+            Error::PlaceForbidden { place } => policy(
+                Is::FORBIDDEN,
+                "POL1031",
+                "Attempt to create objects or folders under %1 is prohibited",
+                &[place],
+            ),
+            Error::UnsupportedChannelType { asked, supported } => policy(
+                Is::FORBIDDEN,
+                "POL1023",
+                "Notification channel type %1 not supported. Supported types: %2.",
+                &[asked, supported],
+            ),
+            Error::Duplicate { correlator, rel, href } => {
+                let text = "Correlator %1 specified in message part %2 is a duplicate";
+                let Fault { status, exception } =
+                    service(Is::CONFLICT, "SVC0005", text, &[correlator, "clientCorrelator"]);
+                Fault { status, exception: linked(rel, href, exception) }
+            }
+            Error::Unavailable { feature } => {
+                policy(Is::FORBIDDEN, "POL2006", "Requested feature %1 is not available", &[feature])
+            }
+            Error::Policy { rule } => policy(Is::FORBIDDEN, "POL0001", POLICY, &[rule]),
+            Error::SimultaneousPolls => {
+                service(Is::CONFLICT, "SVC1012", "Simultaneous channel requests not supported", &[])
+            }
+            Error::TooMany { rule } => policy(Is::TOO_MANY_REQUESTS, "POL0001", POLICY, &[rule]),
+            Error::Busy(fault) => {
+                warn!("busy: {fault}");
+                let text = "No server resources available to process the request";
+                service(Is::SERVICE_UNAVAILABLE, "SVC2001", text, &[])
+            }
+            Error::Internal(fault) => {
+                error!("internal error: {fault:#}");
+                let text = "A service error occurred. Error code is %1";
+                service(Is::INTERNAL_SERVER_ERROR, "SVC0001", text, &["internal"])
+            }
+        }
     }
-    error[exception] = json!({ "messageId": id, "text": text, "variables": variables });
-    let body = json!({ "requestError": error });
-    (status, Document(body)).into_response()
+}
+
+/// What is in a `requestError`, with a link to a resource, which comes first.
+pub fn linked(rel: &str, href: &str, exception: Value) -> Value {
+    let mut error = json!({ "link": [{ "rel": rel, "href": href }] });
+    if let (Value::Object(error), Value::Object(exception)) = (&mut error, exception) {
+        error.extend(exception);
+    }
+    error
+}
+
+/// The service could not do it.
+fn service(status: StatusCode, id: &str, text: &str, variables: &[&str]) -> Fault {
+    let exception = json!({ "messageId": id, "text": text, "variables": variables });
+    Fault { status, exception: json!({ "serviceException": exception }) }
+}
+
+/// A rule forbids it.
+fn policy(status: StatusCode, id: &str, text: &str, variables: &[&str]) -> Fault {
+    let exception = json!({ "messageId": id, "text": text, "variables": variables });
+    Fault { status, exception: json!({ "policyException": exception }) }
+}
+
+/// Faults of HTTP rather than of the API: 406, 413, 415.
+pub fn of_http(status: StatusCode, part: &str) -> Response {
+    let Fault { exception, .. } = service(status, "SVC0002", "Invalid input value for message part %1", &[part]);
+    (status, Document(json!({ "requestError": exception }))).into_response()
 }

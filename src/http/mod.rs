@@ -13,6 +13,7 @@ pub mod state;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
@@ -33,7 +34,7 @@ pub fn router(app: App) -> Router {
         .route("/healthz", only("GET", get(ops::healthz)))
         .route("/readyz", only("GET", get(ops::readyz)))
         .fallback(async || fault::response(&Error::NotFound { what: "resource" }))
-        .layer(axum::middleware::from_fn(represent::represent))
+        .layer(from_fn_with_state(app.urls.clone(), represent::represent))
         .layer(DefaultBodyLimit::max(body_bytes_max))
         .with_state(app)
 }

@@ -3,8 +3,10 @@
 //! Handlers answer with a [`Document`], faults included; the layer writes it in the format the request asked for
 //! (spec/common 1): `resFormat`, else `Accept`, else the format of the request's body, else JSON.
 
+use std::sync::Arc;
+
 use axum::Json;
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -12,9 +14,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::extract::media_type;
-use super::fault;
+use super::fault::{self, Missing, linked};
 use crate::base::Format;
 use crate::wire::json::Media;
+use crate::wire::urls::Urls;
 use crate::wire::xml;
 
 /// A resource or a fault as structure-aware JSON, `{"root": ...}`, to be written in the format the client reads.
@@ -34,11 +37,15 @@ impl IntoResponse for Document {
 struct Wanted(Option<Format>);
 
 /// The layer.
-pub async fn represent(mut request: Request, next: Next) -> Response {
+pub async fn represent(State(urls): State<Arc<Urls>>, mut request: Request, next: Next) -> Response {
     let wanted = wanted(request.uri(), request.headers());
     request.extensions_mut().insert(Wanted(wanted));
+    let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
-    let Some(Document(document)) = response.extensions_mut().remove() else { return response };
+    let Some(Document(mut document)) = response.extensions_mut().remove() else { return response };
+    if let Some(Missing(what)) = response.extensions().get() {
+        document["requestError"] = linked(what, &urls.absolute(&path), document["requestError"].take());
+    }
     let (head, _) = response.into_parts();
     match wanted {
         Some(Format::Xml) => {

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::base::ids::{BoxName, ChannelId, SubscriptionId, UserId};
 use crate::channel::secret::{UrlKey, Use};
@@ -29,6 +29,11 @@ impl Urls {
     /// `root`: scheme, host and base path, without a trailing slash.
     pub fn new(root: String, key: UrlKey) -> Self {
         Urls { root, key }
+    }
+
+    /// A path below the root, as it stood in a request.
+    pub fn absolute(&self, path: &str) -> String {
+        format!("{}{path}", self.root)
     }
 
     /// The channels of a user.
@@ -124,6 +129,23 @@ impl Urls {
     }
 }
 
+impl Urls {
+    /// What follows `{box}/{collection}/` in the path of a URL, whatever its scheme, host and base path, and however it
+    /// encodes the box: clients keep URLs while the public URL changes, and write what need not be encoded plainly.
+    pub fn id_in<'a>(of: &BoxName, collection: &str, url: &'a str) -> Option<&'a str> {
+        let path = url.split(['?', '#']).next()?;
+        let mut segments = path.rsplit('/');
+        let id = segments.next()?;
+        let decoded = |segment: &str| percent_decode_str(segment).decode_utf8().ok().map(|text| text.into_owned());
+        (segments.next()? == collection
+            && decoded(segments.next()?)? == of.box_id()
+            && decoded(segments.next()?)? == of.store()
+            && segments.next()? == "v1"
+            && segments.next()? == "nms")
+            .then_some(id)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,5 +160,29 @@ mod tests {
         let callback = urls.callback(&id).replace("https://a.example/base", "http://10.0.0.1:99");
         assert_eq!(urls.channel_of_callback(&callback), Some(id));
         assert_eq!(urls.channel_of_callback("https://elsewhere.example/callback/x.y"), None);
+    }
+
+    #[test]
+    fn an_id_is_found_in_the_urls_of_its_box_only() {
+        let of = BoxName::parse("default", "tel:+1").unwrap();
+        let id = |url| Urls::id_in(&of, "objects", url);
+        for url in [
+            "https://a.example/base/nms/v1/default/tel%3A%2B1/objects/7",
+            "http://b.example/nms/v1/default/tel:+1/objects/7?x=/y",
+            "/nms/v1/default/tel%3a+1/objects/7",
+        ] {
+            assert_eq!(id(url), Some("7"), "{url}");
+        }
+        for url in [
+            "",
+            "7",
+            "/nms/v1/default/tel:+2/objects/7",
+            "/nms/v1/other/tel:+1/objects/7",
+            "/nms/v1/default/tel:+1/folders/7",
+            "/nms/v1/default/tel:+1/objects/7/flags",
+            "/nms/v2/default/tel:+1/objects/7",
+        ] {
+            assert_eq!(id(url), None, "{url}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The NMS API (spec/nms 2.3).
 
+pub mod bulk;
 pub mod objects;
 pub mod subscriptions;
 
