@@ -151,6 +151,14 @@ pub struct Limits {
     pub conn_check_seconds: u64,
     /// Months of partitions attached ahead of now.
     pub partitions_months_ahead: i32,
+    /// Objects expire when they were stored so long ago; 0: never.
+    pub objects_expire_seconds: u64,
+    /// For how long a search finds what has vanished.
+    pub tombstones_keep_seconds: u64,
+    /// Items in one bulk operation.
+    pub bulk_items_max: usize,
+    /// Flags in one request.
+    pub flags_max: usize,
 }
 
 impl Default for Limits {
@@ -177,6 +185,10 @@ impl Default for Limits {
             poll_seconds: 30,
             large_poll_seconds: 600,
             partitions_months_ahead: 3,
+            objects_expire_seconds: 0,
+            tombstones_keep_seconds: 30 * 86400,
+            bulk_items_max: 1000,
+            flags_max: 100,
         }
     }
 }

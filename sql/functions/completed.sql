@@ -102,6 +102,8 @@ $$;
 -- An object with a change applied: `attributes` are merged by name (null removes one), `flags` replaces the set,
 -- `addFlags` and `removeFlags` change it, `folder`, an id, moves it.
 create or replace function tocsin.patched(o tocsin.objects, patch jsonb) returns tocsin.objects language plpgsql as $$
+declare
+    given text[];
 begin
     if patch ? 'attributes' then
         select coalesce(jsonb_object_agg(name, value), '{}') into o.attributes from (
@@ -111,7 +113,8 @@ begin
             select key, value from jsonb_each(patch -> 'attributes') where value <> 'null') as merged;
     end if;
     if patch ? 'flags' then
-        o.flags := tocsin.flags_with('{}', tocsin.texts(patch -> 'flags'));
+        given := tocsin.texts(patch -> 'flags');
+        o.flags := tocsin.flags_with(tocsin.flags_without(o.flags, tocsin.flags_without(o.flags, given)), given);
     end if;
     if patch ? 'addFlags' then
         o.flags := tocsin.flags_with(o.flags, tocsin.texts(patch -> 'addFlags'));

@@ -89,28 +89,9 @@ $$;
 
 create or replace function tocsin.messages_delete() returns trigger language plpgsql as $$
 begin
-    perform from tocsin.streams where stream = old.store || '/' || old.box_id for update;
-    perform from tocsin.objects where id = old.id and gone is null;
-    if not found then
+    if not tocsin.end_object(old.store || '/' || old.box_id, old.id, 'deleted') then
         return null; -- somebody else deleted it while we waited
     end if;
-    insert into tocsin.events (stream, kind, object_id) values (old.store || '/' || old.box_id, 'object.deleted', old.id);
     return old;
-end
-$$;
-
--- Changes an object if the change has an effect, and says whether it had: a no-op makes no event. The stream is
--- locked first, so that what is compared is what is changed.
-create or replace function tocsin.change_object(of_stream text, of_object bigint, patch jsonb) returns boolean language plpgsql as $$
-declare
-    before tocsin.objects;
-begin
-    perform from tocsin.streams where stream = of_stream for update;
-    select * into before from tocsin.objects where id = of_object and gone is null;
-    if not found or tocsin.object_state(tocsin.patched(before, patch)) = tocsin.object_state(before) then
-        return false;
-    end if;
-    insert into tocsin.events (stream, kind, object_id, data) values (of_stream, 'object.changed', of_object, patch);
-    return true;
 end
 $$;

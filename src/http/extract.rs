@@ -12,6 +12,7 @@ use super::state::App;
 use crate::base::ids::{BoxName, ChannelId, SubscriptionId, UserId};
 use crate::base::{Error, Format, Result};
 use crate::wire::json::{Fields, Media};
+use crate::wire::nms::check_flag;
 
 /// The decoded variables of the path.
 #[derive(Debug)]
@@ -46,6 +47,11 @@ impl PathIds {
     /// `{objectId}`.
     pub fn object(&self) -> Result<&str> {
         self.plain("objectId")
+    }
+
+    /// `{flagName}`.
+    pub fn flag(&self) -> Result<String> {
+        check_flag(self.get("flagName")?.to_owned())
     }
 
     /// `{token}`.

@@ -20,6 +20,11 @@ const CALLBACK_KEYS_EVERY: Duration = Duration::from_secs(600);
 /// How many are forgotten in one transaction.
 const CALLBACK_KEYS_BATCH: i32 = 10_000;
 
+/// How often objects and tombstones that outlived their time are looked for.
+const OBJECTS_EVERY: Duration = Duration::from_secs(60);
+/// How many are dealt with in one transaction.
+const OBJECTS_BATCH: i32 = 1000;
+
 /// Ends channels and subscriptions at their time, by the database's clock.
 pub async fn expire(database: Database, stop: CancellationToken) -> anyhow::Result<()> {
     every(EXPIRE_EVERY, stop, "expiry", || expire_once(&database)).await
@@ -58,6 +63,28 @@ async fn forget_callback_keys(database: &Database) -> Result<()> {
         let forget = "select tocsin.forget_callback_keys($1)";
         let row = database.get().await?.query_one(forget, &[&CALLBACK_KEYS_BATCH]).await?;
         if row.get::<_, i64>(0) < i64::from(CALLBACK_KEYS_BATCH) {
+            return Ok(());
+        }
+    }
+}
+
+/// Expires objects by age, if policy says so, and forgets tombstones.
+pub async fn objects(database: Database, expire: u64, keep: u64, stop: CancellationToken) -> anyhow::Result<()> {
+    every(OBJECTS_EVERY, stop, "objects", || async {
+        if expire > 0 {
+            let expire_objects = "select tocsin.expire_objects(make_interval(secs => $1), $2)::bigint";
+            in_batches(&database, expire_objects, expire).await?;
+        }
+        in_batches(&database, "select tocsin.forget_tombstones(make_interval(secs => $1), $2)", keep).await
+    })
+    .await
+}
+
+/// Calls a function of an age in seconds and a number until it did less than that number.
+async fn in_batches(database: &Database, function: &str, seconds: u64) -> Result<()> {
+    loop {
+        let row = database.get().await?.query_one(function, &[&(seconds as f64), &OBJECTS_BATCH]).await?;
+        if row.get::<_, i64>(0) < i64::from(OBJECTS_BATCH) {
             return Ok(());
         }
     }

@@ -91,12 +91,18 @@ impl Fields {
     pub fn text(&mut self, name: &str) -> Result<Option<String>> {
         match self.take(name) {
             None => Ok(None),
-            Some(Value::String(text)) if !text.contains('\0') && text.chars().count() <= TEXT_CHARS_MAX => {
-                Ok(Some(text))
-            }
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(value.to_string())),
-            Some(_) => Err(Error::invalid(name)),
+            Some(value) => checked_text(value, name).map(Some),
         }
+    }
+
+    /// A member that is a list of texts.
+    pub fn texts(&mut self, name: &str) -> Result<Vec<String>> {
+        let values = match self.take(name) {
+            None => Vec::new(),
+            Some(Value::Array(values)) => values,
+            Some(value) => vec![value],
+        };
+        values.into_iter().map(|value| checked_text(value, name)).collect()
     }
 
     /// A text, where the empty one means none.
@@ -124,6 +130,14 @@ impl Fields {
         let Some(text) = self.text_not_empty(name)? else { return Ok(None) };
         let number: u64 = text.trim().parse().map_err(|_| Error::invalid(name))?;
         Ok(Some(u32::try_from(number).unwrap_or(u32::MAX)))
+    }
+}
+
+fn checked_text(value: Value, name: &str) -> Result<String> {
+    match value {
+        Value::String(text) if !text.contains('\0') && text.chars().count() <= TEXT_CHARS_MAX => Ok(text),
+        value @ (Value::Number(_) | Value::Bool(_)) => Ok(value.to_string()),
+        _ => Err(Error::invalid(name)),
     }
 }
 

@@ -120,6 +120,16 @@ impl Urls {
         format!("{}/objects/{id}", self.store_box(of))
     }
 
+    /// The flags of an object.
+    pub fn flags(&self, of: &BoxName, object: i64) -> String {
+        format!("{}/flags", self.object(of, object))
+    }
+
+    /// One flag of an object.
+    pub fn flag(&self, of: &BoxName, object: &str, flag: &str) -> String {
+        format!("{}/objects/{}/flags/{}", self.store_box(of), segment(object), segment(flag))
+    }
+
     /// A folder; 0 is the root.
     pub fn folder(&self, of: &BoxName, id: i64) -> String {
         match id {

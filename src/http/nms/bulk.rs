@@ -1,12 +1,75 @@
-//! What became of each of many items (spec/nms 3.12).
+//! Operations on many objects (rows 20 and 21 of the resource table), and what became of each of many items (spec/nms
+//! 3.12).
 
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::base::Result;
+use crate::base::ids::BoxName;
+use crate::base::{Error, Result};
+use crate::http::extract::{Body, PathIds};
 use crate::http::fault::Fault;
-use crate::http::represent::Document;
-use crate::wire::nms;
+use crate::http::represent::{Document, Reads};
+use crate::http::state::App;
+use crate::store::rows;
+use crate::wire::nms::{self, FlagOperation};
+
+/// Sets or removes flags of many objects. Nothing stops at an object that is not there.
+pub async fn update(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+    let of = ids.store_box()?;
+    let fields = body.fields("bulkUpdate")?;
+    let update = nms::read_bulk_update(fields, app.limits.bulk_items_max, app.limits.flags_max)?;
+    let patch = match update.operation {
+        FlagOperation::AddFlag => json!({ "addFlags": update.flags }),
+        FlagOperation::RemoveFlag => json!({ "removeFlags": update.flags }),
+    };
+    let found = Found::of(&of, update.objects);
+    let changed = rows::change_objects(&app.database, &of, &found.ids, patch).await?;
+    Ok(found.answer(changed.iter().map(Option::is_some)))
+}
+
+/// Deletes many objects.
+pub async fn delete(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+    let of = ids.store_box()?;
+    let objects = nms::read_bulk_delete(body.fields("bulkDelete")?, app.limits.bulk_items_max)?;
+    let found = Found::of(&of, objects);
+    let deleted = rows::delete_objects(&app.database, &of, &found.ids).await?;
+    Ok(found.answer(deleted.into_iter()))
+}
+
+/// The references of a request, and the ids of those that could be objects of the box.
+struct Found {
+    references: Vec<Result<String>>,
+    ids: Vec<i64>,
+}
+
+impl Found {
+    fn of(of: &BoxName, references: Vec<String>) -> Found {
+        let mut ids = Vec::new();
+        let references = references
+            .into_iter()
+            .map(|url| {
+                ids.push(nms::object_id(of, &url)?);
+                Ok(url)
+            })
+            .collect();
+        Found { references, ids }
+    }
+
+    /// One response for each reference; `there` says for each of the ids whether there was such an object.
+    fn answer(self, mut there: impl Iterator<Item = bool>) -> Document {
+        let outcomes: Vec<Result<Done>> = self
+            .references
+            .into_iter()
+            .map(|reference| match reference {
+                Ok(url) if there.next() == Some(true) => Ok(Done { status: StatusCode::OK, url, path: None }),
+                Ok(url) => Err(Error::NotFoundAt { url }),
+                Err(error) => Err(error),
+            })
+            .collect();
+        response_list(&outcomes)
+    }
+}
 
 /// An item with which it went well.
 #[derive(Debug)]

@@ -1,11 +1,12 @@
 //! The NMS API (spec/nms 2.3).
 
 pub mod bulk;
+pub mod flags;
 pub mod objects;
 pub mod subscriptions;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::state::App;
 use super::{collection, only};
@@ -14,6 +15,13 @@ use super::{collection, only};
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/objects/{objectId}", only("GET", get(objects::read)))
+        .route("/objects/{objectId}/flags", only("GET, PUT", get(flags::list).put(flags::replace)))
+        .route(
+            "/objects/{objectId}/flags/{flagName}",
+            only("GET, PUT, DELETE", get(flags::read).put(flags::set).delete(flags::unset)),
+        )
+        .route("/objects/operations/bulkUpdate", only("POST", post(bulk::update)))
+        .route("/objects/operations/bulkDelete", only("POST, DELETE", post(bulk::delete).delete(bulk::delete)))
         .route("/subscriptions", collection(subscriptions::list, subscriptions::create))
         .route(
             "/subscriptions/{subscriptionId}",

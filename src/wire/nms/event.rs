@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::flags::flags_of;
 use super::object::add_correlation;
 use crate::base::Format;
 use crate::base::ids::BoxName;
@@ -35,7 +36,7 @@ fn object_event(event: &Event, of: &BoxName, id: i64, lives: bool, urls: &Urls) 
     let mut fields = json!({});
     if lives {
         fields["parentFolder"] = json!(urls.folder(of, state.folder));
-        fields["flags"] = json!({ "flag": state.flags, "resourceURL": format!("{url}/flags") });
+        fields["flags"] = flags_of(&state.flags, &urls.flags(of, id));
     }
     fields["resourceURL"] = json!(url);
     fields["lastModSeq"] = json!(event.seq);

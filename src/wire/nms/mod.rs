@@ -1,13 +1,17 @@
 //! The data types of the NMS API (spec/nms 3), one file for each kind of resource. Written as structure-aware JSON, which
 //! `http::represent` turns into XML for those who read that.
 
+mod bulk;
 mod criteria;
 mod event;
+mod flags;
 mod object;
 mod reference;
 mod subscription;
 
+pub use bulk::{BulkUpdate, FlagOperation, read_bulk_delete, read_bulk_update};
 pub use event::{EventListShape, event, reset_box};
+pub use flags::{check_flag, flag_list, flags_of, read_flags};
 pub use object::object;
 pub use reference::{folder_id, object_id, read_references, reference};
 pub use subscription::{

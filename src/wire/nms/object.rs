@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::flags::flags_of;
 use crate::store::Object;
 use crate::wire::urls::Urls;
 
@@ -13,7 +14,7 @@ pub fn object(object: &Object, urls: &Urls) -> Value {
     let mut fields = json!({
         "parentFolder": urls.folder(&object.of, object.state.folder),
         "attributes": { "attribute": attributes },
-        "flags": { "flag": object.state.flags, "resourceURL": format!("{url}/flags") },
+        "flags": flags_of(&object.state.flags, &urls.flags(&object.of, object.id)),
         "resourceURL": url,
         "path": format!("{}/{}", object.state.path, object.id),
         "lastModSeq": object.seq,

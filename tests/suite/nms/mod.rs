@@ -1,7 +1,9 @@
 //! The NMS API: subscriptions and what they deliver, restartTokens, filters, objects.
 
 mod filters;
+mod flags;
 mod objects;
+mod retention;
 mod subscriptions;
 mod tokens;
 
