@@ -1,6 +1,8 @@
 //! The NMS API: subscriptions and what they deliver, restartTokens, filters, objects.
 
+mod correlators;
 mod filters;
+mod notify_url;
 mod objects;
 mod subscriptions;
 mod tokens;
