@@ -205,6 +205,11 @@ impl Feed {
         self.positions.take_moved()
     }
 
+    /// Everything before these positions is on its way to the client.
+    pub fn sent(&self, positions: &[(SourceId, Cursor)]) {
+        self.delivery.confirmations.sent(positions);
+    }
+
     /// The client has everything before these positions.
     pub fn confirm(&self, positions: Vec<(SourceId, Cursor)>) {
         for (id, cursor) in positions {

@@ -164,6 +164,9 @@ impl Sender {
             }
             for (n, frame) in frames.iter().enumerate() {
                 let after = reached.get(n..=n);
+                if after.is_some() || n + 1 == frames.len() {
+                    feed.sent(after.unwrap_or(&moved));
+                }
                 let place = after.unwrap_or(&moved).iter();
                 let place = place.map(|(id, at)| format!("{} {} {}", id.as_str(), at.generation, at.next_seq));
                 let n = if after.is_some() { 0 } else { n };

@@ -1,5 +1,7 @@
 //! A subscription: which events of a box a client wants, and where it stands in them.
 
+pub mod explain;
+pub mod history;
 pub mod rows;
 
 use chrono::{DateTime, Utc};

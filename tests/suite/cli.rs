@@ -1,5 +1,7 @@
 //! The real program, as people run it.
 
+mod explain;
+
 use std::path::Path;
 use std::process::{Output, Stdio};
 
