@@ -7,7 +7,6 @@ use super::history::{self, End, Generation, History, Progress};
 use super::{Subscription, rows};
 use crate::base::ids::{Stream, SubscriptionId};
 use crate::base::{Error, Result};
-use crate::filter::Filter;
 use crate::log::Event;
 use crate::log::event::token;
 use crate::log::rows::read_stream;
@@ -171,7 +170,8 @@ impl Case<'_> {
         let horizons = rows::horizons(self.database, &[(subscription.of.stream().clone(), cursor)]).await?;
         if let Some(horizon) = horizons.first().filter(|horizon| !cursor.reset && !horizon.continues(&cursor)) {
             let why = format!(
-                "the log is not what it was when the cursor was stored: a resetBox will stand for everything up to event {}",
+                "the log is not what it was when the cursor was stored: \
+                 a resetBox will stand for everything up to event {}",
                 horizon.head_seq
             );
             return Ok((if seq < cursor.next_seq { Verdict::Unknown } else { Verdict::Never }, why, None));
@@ -204,7 +204,7 @@ impl Case<'_> {
     }
 
     fn wants(&self, event: &Event) -> bool {
-        event.kind.is_notified() && self.history.filter.as_ref().is_none_or(|filter: &Filter| filter.matches(event))
+        event.kind.is_notified() && self.history.filter.as_ref().is_none_or(|filter| filter.matches(event))
     }
 
     fn fact(&mut self, name: &'static str, text: String) {
@@ -292,7 +292,7 @@ fn unconfirmed(seq: i64, next_seq: i64, index: i64, progress: &Progress) -> Judg
         (None, Some((_, attempts, error))) => format!("; the last of {attempts} attempts failed: {error}"),
         (None, None) => String::new(),
     };
-    if let Some((upto, at)) = progress.sent.filter(|(upto, _)| *upto > seq) {
+    if let Some((_, at)) = progress.sent.filter(|(upto, _)| *upto > seq) {
         return (Verdict::Sent, format!("sent as index {index} at {}, not confirmed{because}", token(at)), Some(index));
     }
     if let Some((_, at, lost)) = progress.answered.filter(|(upto, ..)| *upto > seq) {

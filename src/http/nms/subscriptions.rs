@@ -44,7 +44,9 @@ pub async fn create(State(app): State<App>, ids: PathIds, _: Reads, body: Body) 
     app.confirmations.flush(&app.database).await?;
     let answer = match rows::create(&app.database, new, most).await? {
         Creation::New(mut answer) => {
-            answer.cursor.next_at = wish.restart_token.unwrap_or(answer.cursor.next_at); // exactly the one in the request (spec/nms 4.1)
+            if let Some(token) = wish.restart_token {
+                answer.cursor.next_at = token; // exactly the one in the request (spec/nms 4.1)
+            }
             answer
         }
         Creation::There(answer) => answer,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use super::{refused, run, stdout};
+use crate::cli::{refused, run, stdout};
 use crate::support::client::Socket;
 use crate::support::eventually;
 use crate::support::poll::Poller;
