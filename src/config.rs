@@ -26,7 +26,7 @@ pub struct ServeArgs {
     /// Who may use the server; `none` (everybody) only on a loopback address [default: none]
     #[arg(long, env = "TOCSIN_AUTH", value_name = "HOW")]
     pub auth: Option<Auth>,
-    /// Let clients name webhook targets on loopback and private networks [default: false]
+    /// Let clients name webhooks and notifyURLs on loopback and private networks [default: false]
     #[arg(
         long,
         env = "TOCSIN_ALLOW_PRIVATE_TARGETS",
@@ -98,7 +98,7 @@ pub struct Config {
     pub limits: Limits,
     /// What notifications are pushed with.
     pub push: Push,
-    /// Whether clients may name webhook targets on loopback and private networks.
+    /// Whether clients may name webhooks and notifyURLs on loopback and private networks.
     pub allow_private_targets: bool,
 }
 

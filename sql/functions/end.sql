@@ -13,11 +13,12 @@ begin
     select ends.stream, ends.kind, ends.data from (
         select '$channel/' || channel as stream, 'channel.' || how as kind, jsonb_build_object('id', channel) as data
         union all
-        select s.stream, 'subscription.' || how, jsonb_build_object('id', s.id, 'channel', channel)
+        select s.stream, 'subscription.' || how, tocsin.ended_subscription(s)
         from tocsin.subscriptions s where s.channel_id = channel) as ends
     order by ends.stream, ends.data ->> 'id';
     -- After the streams are locked, as whoever ends one subscription does.
     delete from tocsin.cursors where source_id = any (sources);
+    delete from tocsin.sent where source_id = any (sources);
     delete from tocsin.senders where channel_id = channel;
     delete from tocsin.large_polls where channel_id = channel;
     delete from tocsin.callback_keys where channel_id = channel;
@@ -26,19 +27,35 @@ begin
 end
 $$;
 
--- Ends one subscription of a stream. The stream is locked first: of two who end it, one does.
+-- What the log says of a subscription that ends: how far its client had confirmed, too.
+create or replace function tocsin.ended_subscription(s tocsin.subscriptions) returns jsonb language sql stable as $$
+    select jsonb_strip_nulls(jsonb_build_object(
+        'id', s.id, 'channel', s.channel_id,
+        'confirmed', (select jsonb_build_object('seq', c.next_seq - 1, 'nextIndex', c.next_index, 'at', c.confirmed_at)
+                      from tocsin.cursors c where c.source_id = s.id and c.generation = s.generation)))
+$$;
+
+-- Ends one subscription of a stream. The stream is locked first: of two who end it, one does. One that has a channel of
+-- its own ends with that, whose lock comes first.
 create or replace function tocsin.end_subscription(of_stream text, subscription text, how text) returns boolean language plpgsql as $$
 declare
-    of_channel text;
+    own_channel text;
+    ended       jsonb;
 begin
+    select s.channel_id into own_channel
+    from tocsin.subscriptions s join tocsin.channels n on n.id = s.channel_id
+    where s.id = subscription and s.stream = of_stream and n.settings ->> 'type' = 'NotifyUrl';
+    if found then
+        return tocsin.end_channel(own_channel, how);
+    end if;
     perform from tocsin.streams where stream = of_stream for update;
-    select channel_id into of_channel from tocsin.subscriptions where id = subscription and stream = of_stream;
+    select tocsin.ended_subscription(s) into ended from tocsin.subscriptions s where s.id = subscription and s.stream = of_stream;
     if not found then
         return false;
     end if;
-    insert into tocsin.events (stream, kind, data)
-    values (of_stream, 'subscription.' || how, jsonb_build_object('id', subscription, 'channel', of_channel));
+    insert into tocsin.events (stream, kind, data) values (of_stream, 'subscription.' || how, ended);
     delete from tocsin.cursors where source_id = subscription;
+    delete from tocsin.sent where source_id = subscription;
     return true;
 end
 $$;
@@ -65,7 +82,11 @@ begin
         end;
     end loop;
     for it in
-        select stream, id from tocsin.subscriptions where expires_at <= now() order by stream limit most
+        -- (Those of a channel that is over end with it.)
+        select s.stream, s.id from tocsin.subscriptions s
+        where s.expires_at <= now()
+          and not exists (select from tocsin.channel_lifetimes l where l.channel_id = s.channel_id and l.expires_at <= now())
+        order by s.stream limit most
     loop
         begin
             perform from tocsin.streams where stream = it.stream for update nowait;

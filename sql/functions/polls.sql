@@ -38,7 +38,7 @@ begin
     if not tocsin.poll_live(channel, refresh) then
         return 'gone';
     end if;
-    update tocsin.polls p set open = null, answered = poll, sent = positions, lost = false
+    update tocsin.polls p set open = null, answered = poll, answered_at = clock_timestamp(), sent = positions, lost = false
     where p.channel_id = channel and p.open = poll;
     -- (A caller whose connection broke asks again, and may have been heard the first time.)
     if found or exists (select from tocsin.polls p where p.channel_id = channel and p.answered = poll and not p.lost) then

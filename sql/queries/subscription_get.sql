@@ -1,6 +1,6 @@
 -- Live subscriptions: of a stream ($1), by id ($2), of a channel ($3). A cursor of an older generation is void: the
 -- subscription starts where the event that made the newer one said.
-select s.id, s.stream, s.channel_id, s.callback_data, s.format, s.filter, s.client_correlator,
+select s.id, s.stream, s.channel_id, n.settings ->> 'notifyUrl' as notify_url, s.callback_data, s.format, s.filter, s.client_correlator,
        s.expires_at, ceil(extract(epoch from s.expires_at - now()))::bigint as remaining_seconds,
        s.generation,
        coalesce(c.next_seq, s.start_seq) as next_seq,
@@ -8,6 +8,7 @@ select s.id, s.stream, s.channel_id, s.callback_data, s.format, s.filter, s.clie
        coalesce(c.next_index, s.start_index) as next_index,
        c.source_id is null and s.start_reset as reset
 from tocsin.subscriptions s
+join tocsin.channels n on n.id = s.channel_id
 left join tocsin.cursors c on c.source_id = s.id and c.generation = s.generation
 where s.expires_at > now()
   and exists (select from tocsin.channel_lifetimes l where l.channel_id = s.channel_id and l.expires_at > now())

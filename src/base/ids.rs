@@ -25,6 +25,17 @@ impl UserId {
         Ok(UserId(id.to_owned()))
     }
 
+    /// One that comes from the log.
+    pub fn from_log(id: &str) -> Self {
+        UserId(id.to_owned())
+    }
+
+    /// The owner of the channels that subscriptions of a box bring with them. The slash in it is in no user's id: so
+    /// nobody can list or name such a channel.
+    pub fn of_box(of: &BoxName) -> Self {
+        UserId(of.stream().as_str().to_owned())
+    }
+
     /// The decoded id.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -103,6 +103,12 @@ pub enum Transport {
         /// Where to post.
         webhook_url: String,
     },
+    /// No channel of the API: what a subscription brings with it that delivers to a URL of its client (spec/nms 1.6).
+    /// It lives as long as that subscription, and nobody else knows of it.
+    NotifyUrl {
+        /// Where to post, each nmsEventList by itself.
+        notify_url: String,
+    },
 }
 
 impl Transport {
@@ -116,14 +122,15 @@ impl Transport {
         }
     }
 
-    /// Its type.
-    pub fn channel_type(&self) -> ChannelType {
+    /// Its type; `None` for what is no channel of the API.
+    pub fn channel_type(&self) -> Option<ChannelType> {
         match self {
-            Transport::LongPolling { .. } => ChannelType::LongPolling,
-            Transport::OMAPush { .. } => ChannelType::OMAPush,
-            Transport::WebSockets { .. } => ChannelType::WebSockets,
-            Transport::NativeChannel { .. } => ChannelType::NativeChannel,
-            Transport::Webhooks { .. } => ChannelType::Webhooks,
+            Transport::LongPolling { .. } => Some(ChannelType::LongPolling),
+            Transport::OMAPush { .. } => Some(ChannelType::OMAPush),
+            Transport::WebSockets { .. } => Some(ChannelType::WebSockets),
+            Transport::NativeChannel { .. } => Some(ChannelType::NativeChannel),
+            Transport::Webhooks { .. } => Some(ChannelType::Webhooks),
+            Transport::NotifyUrl { .. } => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The SQL of channels.
 
+use deadpool_postgres::GenericClient;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
@@ -44,7 +45,11 @@ pub enum Creation {
 
 /// Creates a channel, once for each clientCorrelator. [`Error::Policy`] when the user has `channels_max` already.
 pub async fn create(database: &Database, new: NewChannel, channels_max: u32) -> Result<Creation> {
-    let client = database.get().await?;
+    create_with(&database.get().await?, new, channels_max).await
+}
+
+/// As [`create`], inside a transaction.
+pub async fn create_with(client: &impl GenericClient, new: NewChannel, channels_max: u32) -> Result<Creation> {
     let statement = client.prepare_cached(include_str!("../../sql/queries/channel_create.sql")).await?;
     let row = client
         .query_one(
@@ -104,6 +109,12 @@ pub async fn refresh(database: &Database, id: &ChannelId, seconds: Option<u32>) 
     let statement = client.prepare_cached(include_str!("../../sql/queries/channel_refresh.sql")).await?;
     let row = client.query_opt(&statement, &[&id.as_str(), &seconds.map(i64::from)]).await?.ok_or(NO_CHANNEL)?;
     Ok(row.get::<_, i32>(0).unsigned_abs())
+}
+
+/// Ends a channel and its subscriptions as their time would: nobody is there any more.
+pub async fn expire(database: &Database, id: &ChannelId) -> Result<()> {
+    database.get().await?.query_one("select tocsin.end_channel($1, 'expired')", &[&id.as_str()]).await?;
+    Ok(())
 }
 
 /// Ends a channel and its subscriptions.
@@ -182,7 +193,7 @@ fn channel(row: &Row) -> Result<Channel> {
     let format: &str = row.get("format");
     Ok(Channel {
         id: ChannelId::from_text(row.get("id")),
-        user: UserId::parse(row.get("user_id"))?,
+        user: UserId::from_log(row.get("user_id")),
         settings,
         format: if format == Format::Xml.name() { Format::Xml } else { Format::Json },
         client_correlator: row.get("client_correlator"),

@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod client;
+mod explain;
 mod listen;
 mod migrate;
 mod replay;
@@ -33,6 +34,8 @@ enum Command {
     Listen(listen::Args),
     /// Print everything a box has notified since a restartToken, then exit
     Replay(replay::Args),
+    /// Say whether, when and how an event was delivered to a subscription, or why not
+    Explain(explain::Args),
 }
 
 /// Runs the command given on the command line.
@@ -45,5 +48,6 @@ pub async fn run() -> anyhow::Result<()> {
         Some(Command::Url(args)) => url::run(args),
         Some(Command::Listen(args)) => listen::run(args).await,
         Some(Command::Replay(args)) => replay::run(args).await,
+        Some(Command::Explain(args)) => explain::run(args).await,
     }
 }

@@ -16,7 +16,7 @@ use crate::base::{Error, Format, Result};
 use crate::channel::cursor::Cursor;
 use crate::channel::hub::{Connection, End};
 use crate::channel::queue::{Item, Taken};
-use crate::channel::{Channel, rows as channels};
+use crate::channel::{Channel, Transport, rows as channels};
 use crate::log::{Event, Kind, rows as log};
 use crate::subscription::rows as subscriptions;
 use crate::wire::nc;
@@ -45,7 +45,10 @@ pub struct Feed {
 impl Feed {
     /// Tells the hub of a new connection of the channel: from now on it hears what happens to the channel.
     pub fn connect(delivery: Arc<Delivery>, channel: &Channel) -> Self {
-        let positions = Positions::new(delivery.urls.clone(), channel.settings.max_notifications);
+        let positions = match channel.settings.transport {
+            Transport::NotifyUrl { .. } => Positions::for_single_notifications(delivery.urls.clone()),
+            _ => Positions::new(delivery.urls.clone(), channel.settings.max_notifications),
+        };
         Self::with(delivery, channel, positions, PAGE_EVENTS)
     }
 
@@ -192,9 +195,19 @@ impl Feed {
         self.positions.take_frames().pop().unwrap_or_else(|| nc::empty_list(self.format))
     }
 
+    /// The position after each of the frames that are single notifications; none for lists.
+    pub fn take_reached(&mut self) -> Vec<(SourceId, Cursor)> {
+        self.positions.take_reached()
+    }
+
     /// The positions that moved since they were last taken: confirmed once everything before them has arrived.
     pub fn take_moved(&mut self) -> Vec<(SourceId, Cursor)> {
         self.positions.take_moved()
+    }
+
+    /// Everything before these positions is on its way to the client.
+    pub fn sent(&self, positions: &[(SourceId, Cursor)]) {
+        self.delivery.confirmations.sent(positions);
     }
 
     /// The client has everything before these positions.

@@ -97,6 +97,10 @@ pub struct Positions {
     frames: Vec<String>,
     /// One frame is all that is wanted: what would stand in the next one is left where it is.
     one_frame: bool,
+    /// A frame is one notification by itself, not a list.
+    alone: bool,
+    /// The position after each of the frames, when they are such.
+    reached: Vec<(SourceId, Cursor)>,
     /// When the earliest of the notifications in the frames arrived.
     pending_since: Option<DateTime<Utc>>,
 }
@@ -116,6 +120,8 @@ impl Positions {
             notifications: 0,
             frames: Vec::new(),
             one_frame: false,
+            alone: false,
+            reached: Vec::new(),
             pending_since: None,
         }
     }
@@ -123,6 +129,11 @@ impl Positions {
     /// As [`Positions::new`], for one notificationList.
     pub fn for_one_list(urls: Arc<Urls>, notifications_max: u32) -> Self {
         Positions { one_frame: true, ..Positions::new(urls, notifications_max) }
+    }
+
+    /// As [`Positions::new`], for notifications that go out each by itself.
+    pub fn for_single_notifications(urls: Arc<Urls>) -> Self {
+        Positions { alone: true, ..Positions::new(urls, 1) }
     }
 
     /// Takes up a subscription as the database has it, to read the log from its cursor.
@@ -321,7 +332,13 @@ impl Positions {
 
     fn add(&mut self, id: &SourceId, body: &str, index: i64, at: DateTime<Utc>) {
         let Some(live) = self.live.get(id) else { return };
-        nc::add_to_list(&mut self.frame, self.format, |out| live.write(out, body, index, at));
+        let write = |out: &mut String| live.write(out, body, index, at);
+        if self.alone {
+            nc::write_alone(&mut self.frame, self.format, write);
+            self.reached.push((id.clone(), live.cursor));
+        } else {
+            nc::add_to_list(&mut self.frame, self.format, write);
+        }
         self.notifications += 1;
         self.pending_since = Some(self.pending_since.map_or(at, |since| since.min(at)));
         let bytes_max = if self.one_frame { ANSWER_BYTES_MAX } else { FRAME_BYTES_MAX };
@@ -341,7 +358,9 @@ impl Positions {
 
     fn end_frame(&mut self) {
         if self.notifications > 0 {
-            nc::end_list(&mut self.frame, self.format);
+            if !self.alone {
+                nc::end_list(&mut self.frame, self.format);
+            }
             self.frames.push(std::mem::take(&mut self.frame));
             self.notifications = 0;
         }
@@ -352,6 +371,11 @@ impl Positions {
         self.end_frame();
         self.pending_since = None;
         std::mem::take(&mut self.frames)
+    }
+
+    /// The position after each of the frames that are single notifications; none for lists.
+    pub fn take_reached(&mut self) -> Vec<(SourceId, Cursor)> {
+        std::mem::take(&mut self.reached)
     }
 
     /// The positions that moved since they were last taken: confirmed once everything before them has arrived.
@@ -384,6 +408,7 @@ mod tests {
             id: SubscriptionId::from_text("s"),
             of: BoxName::parse("default", "b").unwrap(),
             channel: ChannelId::from_text("c"),
+            notify_url: None,
             callback_data: None,
             format: Format::Json,
             filter: None,

@@ -16,7 +16,7 @@ use super::Delivery;
 use super::feed::{Feed, retry, unless_over};
 use crate::base::backoff::Backoff;
 use crate::base::{Error, Result};
-use crate::channel::{Channel, Transport, large_polls, leases};
+use crate::channel::{Channel, Transport, large_polls, leases, rows as channels};
 use crate::outbound::{Message, Outcome, Senders, SigningSecret};
 use crate::wire::{nc, xml};
 
@@ -158,15 +158,21 @@ impl Sender {
                 feed.connection().clone().woken().await;
                 continue;
             }
-            let frames = feed.take_frames();
-            let moved = feed.take_moved();
+            let (frames, reached, moved) = (feed.take_frames(), feed.take_reached(), feed.take_moved());
             if frames.len() > 1 && self.channel.settings.transport.large_data_polling().is_some() {
                 return Err(Over::TooMuch);
             }
             for (n, frame) in frames.iter().enumerate() {
-                let place = moved.iter().map(|(id, at)| format!("{} {} {}", id.as_str(), at.generation, at.next_seq));
+                let after = reached.get(n..=n);
+                if after.is_some() || n + 1 == frames.len() {
+                    feed.sent(after.unwrap_or(&moved));
+                }
+                let place = after.unwrap_or(&moved).iter();
+                let place = place.map(|(id, at)| format!("{} {} {}", id.as_str(), at.generation, at.next_seq));
+                let n = if after.is_some() { 0 } else { n };
                 let place = format!("{} {n} {}", self.channel.id, place.collect::<Vec<_>>().join(" "));
                 self.deliver(message_id(&place, frame), frame).await?;
+                feed.confirm(after.unwrap_or_default().to_vec());
             }
             feed.confirm(moved);
         }
@@ -183,8 +189,7 @@ impl Sender {
                 Outcome::Retry { after, why } => self.wait(after, &why).await?,
                 Outcome::Refused { why } => self.wait(None, &why).await?,
                 Outcome::Gone { why } => {
-                    info!(channel = %self.channel.id, "disabled: {why}");
-                    leases::disable(&self.delivery.database, &self.channel.id, &why).await?;
+                    self.give_up(&why).await?;
                     return Err(Over::Gone);
                 }
                 Outcome::TooLarge if self.channel.settings.transport.large_data_polling().is_some() => {
@@ -218,10 +223,29 @@ impl Sender {
             Transport::OMAPush { app_id, .. } => {
                 self.senders.push_oma(self.channel.user.as_str(), app_id.as_deref(), &message).await
             }
+            Transport::NotifyUrl { notify_url } => match Url::parse(notify_url) {
+                Ok(url) => self.senders.post_notification(&url, &message).await,
+                Err(_) => Outcome::Gone { why: "the notifyURL cannot be used".to_owned() },
+            },
             Transport::LongPolling { .. } | Transport::WebSockets { .. } => {
                 Outcome::Gone { why: "nothing is sent to a channel that its client fetches from".to_owned() }
             }
         }
+    }
+
+    /// Nobody is there any more: a subscription that brought its channel with it ends; other channels wait for their
+    /// client.
+    async fn give_up(&self, why: &str) -> Result<(), Over> {
+        let (database, channel) = (&self.delivery.database, &self.channel.id);
+        if let Transport::NotifyUrl { .. } = self.channel.settings.transport {
+            info!(channel = %channel, "the subscription ends: {why}");
+            self.delivery.confirmations.flush(database).await?; // so that the log says how far it came
+            channels::expire(database, channel).await?;
+        } else {
+            info!(channel = %channel, "disabled: {why}");
+            leases::disable(database, channel, why).await?;
+        }
+        Ok(())
     }
 
     /// The failures, of whatever node, are over.

@@ -270,6 +270,7 @@ impl Session {
 
     async fn send_ping(&mut self, stands_for: Vec<(SourceId, Cursor)>) -> Result<(), Over> {
         self.pings += 1;
+        self.feed.sent(&stands_for);
         self.ping = Some(Ping { number: self.pings, sent_at: Instant::now(), stands_for });
         let payload = self.pings.to_be_bytes().to_vec();
         self.write(std::iter::once(Message::Ping(payload.into()))).await

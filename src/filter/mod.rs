@@ -1,6 +1,7 @@
 //! A filter as data: which events a subscription wants (spec: SearchCriteria, SearchCriterion). Pure; `memory`
 //! decides for one event.
 
+pub mod explain;
 pub mod memory;
 
 use serde::{Deserialize, Serialize};

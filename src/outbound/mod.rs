@@ -186,7 +186,7 @@ impl Senders {
         self.pap.as_ref().map(|pap| pap.bytes_max())
     }
 
-    /// Whether a webhook may lead there, as far as can be told without resolving its name.
+    /// Whether a webhook or a notifyURL may lead there, as far as can be told without resolving its name.
     ///
     /// # Errors
     /// [`Forbidden`] if it is not http or https, or an address that is not public.
@@ -216,6 +216,11 @@ impl Senders {
     /// old one; without a secret there is none.
     pub async fn post_webhook(&self, target: &Url, secrets: &[SigningSecret], message: &Message<'_>) -> Outcome {
         self.webhook.send(target, secrets, message).await
+    }
+
+    /// One attempt at a subscription's notifyURL.
+    pub async fn post_notification(&self, target: &Url, message: &Message<'_>) -> Outcome {
+        self.webhook.notify(target, message).await
     }
 }
 

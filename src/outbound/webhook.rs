@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::Utc;
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::Client;
 use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, RequestBuilder, StatusCode};
 use sha2::Sha256;
 use thiserror::Error;
 use url::Url;
@@ -77,18 +77,34 @@ impl Webhook {
         }
         let (id, timestamp) = (message.id.to_string(), Utc::now().timestamp());
         let signatures: Vec<_> = secrets.iter().map(|secret| secret.sign(&id, timestamp, message.body)).collect();
-        let mut request = self
-            .http
-            .post(target.clone())
-            .timeout(self.timeout)
-            .header(CONTENT_TYPE, message.content_type)
-            .header("webhook-id", &id)
-            .header("webhook-timestamp", timestamp)
-            .body(message.body.to_owned());
+        let mut request = self.post(target, message).header("webhook-id", &id).header("webhook-timestamp", timestamp);
         if !signatures.is_empty() {
             request = request.header("webhook-signature", signatures.join(" "));
         }
         call(request).await.map_or_else(|outcome| outcome, |answer| answer.outcome(""))
+    }
+
+    /// Posts what stands by itself, unsigned. Whoever takes notifications by their key, as our own callbackURLs do, can
+    /// tell a repetition. 404 says that nobody is there any more, as 410 does (spec/nms 2.4, note 19), and nothing is
+    /// too large for good.
+    pub async fn notify(&self, target: &Url, message: &Message<'_>) -> Outcome {
+        if let Err(forbidden) = self.guard.check(target) {
+            return Outcome::refused(forbidden);
+        }
+        let request = self.post(target, message).header("idempotency-key", message.id.to_string());
+        match call(request).await {
+            Err(outcome) => outcome,
+            Ok(answer) => match answer.status {
+                StatusCode::NOT_FOUND => Outcome::Gone { why: "HTTP 404".to_owned() },
+                StatusCode::PAYLOAD_TOO_LARGE => Outcome::refused("HTTP 413"),
+                _ => answer.outcome(""),
+            },
+        }
+    }
+
+    fn post(&self, target: &Url, message: &Message<'_>) -> RequestBuilder {
+        let request = self.http.post(target.clone()).timeout(self.timeout);
+        request.header(CONTENT_TYPE, message.content_type).body(message.body.to_owned())
     }
 }
 

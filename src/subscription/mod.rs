@@ -1,5 +1,7 @@
 //! A subscription: which events of a box a client wants, and where it stands in them.
 
+pub mod explain;
+pub mod history;
 pub mod rows;
 
 use chrono::{DateTime, Utc};
@@ -10,6 +12,15 @@ use crate::channel::cursor::Cursor;
 use crate::filter::Filter;
 use crate::log::Event;
 
+/// Where a client wants its notifications.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// On a channel of this server.
+    Channel(ChannelId),
+    /// At a URL of its own.
+    NotifyUrl(String),
+}
+
 /// A subscription as it is stored.
 #[derive(Debug, Clone)]
 pub struct Subscription {
@@ -19,6 +30,8 @@ pub struct Subscription {
     pub of: BoxName,
     /// The channel it delivers to.
     pub channel: ChannelId,
+    /// The URL of its client, when it delivers there and the channel is its own.
+    pub notify_url: Option<String>,
     /// Echoed in every list.
     pub callback_data: Option<String>,
     /// Format of the lists.

@@ -6,10 +6,12 @@ use serde_json::json;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-use super::{BoxHead, Start, Subscription, TokenRule};
-use crate::base::ids::{BoxName, ChannelId, Stream, SubscriptionId};
+use super::{BoxHead, Start, Subscription, Target, TokenRule};
+use crate::base::ids::{BoxName, ChannelId, Stream, SubscriptionId, UserId};
 use crate::base::{Error, Format, Result};
 use crate::channel::cursor::{Cursor, Horizon};
+use crate::channel::rows::{self as channels, NewChannel};
+use crate::channel::{Settings, Transport};
 use crate::filter::Filter;
 use crate::log::event::token as token_text;
 use crate::log::rows::read_stream_with;
@@ -24,7 +26,7 @@ pub struct NewSubscription {
     /// Which box.
     pub of: BoxName,
     /// Where to deliver.
-    pub channel: ChannelId,
+    pub target: Target,
     /// Echoed in every list.
     pub callback_data: Option<String>,
     /// Format of the lists.
@@ -39,32 +41,130 @@ pub struct NewSubscription {
     pub restart_token: Option<DateTime<Utc>>,
 }
 
-/// Creates a subscription: an event in the box's stream, so that "after it" is a place in the log and not a race.
-pub async fn create(database: &Database, new: NewSubscription, on_channel_max: u32) -> Result<Subscription> {
-    let id = SubscriptionId::random();
+/// How many subscriptions there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// On one channel.
+    pub on_channel: u32,
+    /// Of one box, at URLs of their clients.
+    pub at_urls: u32,
+}
+
+/// What came of a request to create.
+#[derive(Debug)]
+pub enum Creation {
+    /// A new subscription.
+    New(Box<Subscription>),
+    /// The one that the same request made before; its duration is granted anew.
+    There(Box<Subscription>),
+    /// A different subscription of the same client has the clientCorrelator.
+    Duplicate(SubscriptionId),
+}
+
+/// Creates a subscription, once for each clientCorrelator of a client.
+pub async fn create(database: &Database, new: NewSubscription, most: Most) -> Result<Creation> {
     let mut client = database.get().await?;
     let transaction = client.transaction().await?;
-    admit(&transaction, &new.channel, on_channel_max).await?;
+    let creation = match made_before(&transaction, &new).await? {
+        None => Creation::New(Box::new(append_new(&transaction, new, most).await?)),
+        Some(there)
+            if (&there.filter, there.format, &there.callback_data) == (&new.filter, new.format, &new.callback_data) =>
+        {
+            Creation::There(Box::new(repeat(&transaction, there, new).await?))
+        }
+        Some(other) => Creation::Duplicate(other.id),
+    };
+    transaction.commit().await?;
+    Ok(creation)
+}
+
+/// The live subscription that the client made with the same clientCorrelator. Until we have committed, nobody else
+/// creates one with it.
+async fn made_before(transaction: &Transaction<'_>, new: &NewSubscription) -> Result<Option<Subscription>> {
+    let Some(correlator) = &new.client_correlator else { return Ok(None) };
+    let stream = new.of.stream().as_str();
+    let key = format!("tocsin.create_subscription {stream} {correlator}");
+    transaction.query_one("select pg_advisory_xact_lock(hashtextextended($1, 0))", &[&key]).await?;
+    let (channel, url) = match &new.target {
+        Target::Channel(id) => (Some(id.as_str()), None),
+        Target::NotifyUrl(url) => (None, Some(url)),
+    };
+    let found = include_str!("../../sql/queries/subscription_of_correlator.sql");
+    let Some(row) = transaction.query_opt(found, &[&stream, correlator, &channel, &url]).await? else {
+        return Ok(None);
+    };
+    let id = SubscriptionId::from_text(row.get(0));
+    Ok(select(transaction, Some(new.of.stream()), Some(&id), None).await?.into_iter().next())
+}
+
+/// A request to create comes again: the subscription lives on, and starts again where the restartToken says, unless
+/// that is where it started.
+async fn repeat(transaction: &Transaction<'_>, there: Subscription, new: NewSubscription) -> Result<Subscription> {
+    let mut update = Update { duration_seconds: Some(new.duration_seconds), restart_token: new.restart_token };
+    if let Some(token) = new.restart_token {
+        let starts_at = include_str!("../../sql/queries/subscription_starts_at.sql");
+        if transaction.query_one(starts_at, &[&there.id.as_str(), &token]).await?.get(0) {
+            update.restart_token = None;
+        }
+    }
+    update_with(transaction, &there.of, &there.id, update).await
+}
+
+/// An event in the box's stream, so that "after it" is a place in the log and not a race.
+async fn append_new(transaction: &Transaction<'_>, new: NewSubscription, most: Most) -> Result<Subscription> {
+    let id = SubscriptionId::random();
+    let channel = match &new.target {
+        Target::Channel(channel) => {
+            admit(transaction, channel, most.on_channel).await?;
+            channel.clone()
+        }
+        Target::NotifyUrl(url) => create_own_channel(transaction, &new, url.clone(), most.at_urls).await?,
+    };
     let stream = new.of.stream();
     let start = match new.restart_token {
-        Some(token) => Some(seek(&transaction, stream, token).await?),
+        Some(token) => Some(seek(transaction, stream, token).await?),
         None => None,
     };
     let mut data = json!({
-        "id": id.as_str(), "channel": new.channel.as_str(),
+        "id": id.as_str(), "channel": channel.as_str(),
         "callbackData": new.callback_data, "format": new.format.name(), "filter": new.filter,
         "clientCorrelator": new.client_correlator,
-        "expiresAt": expiry(&transaction, new.duration_seconds).await?,
+        "expiresAt": expiry(transaction, new.duration_seconds).await?,
     });
     if let Some(start) = start {
         data["from"] = json!(start.after_seq);
         data["token"] = json!(token_text(start.at));
         data["reset"] = json!(start.reset);
     }
-    append(&transaction, stream, "subscription.created", data).await?;
-    let subscription = one(select(&transaction, Some(stream), Some(&id), None).await?)?;
-    transaction.commit().await?;
-    Ok(subscription)
+    append(transaction, stream, "subscription.created", data).await?;
+    one(select(transaction, Some(stream), Some(&id), None).await?)
+}
+
+/// The channel that a subscription brings with it which delivers to a URL of its client: it lives as long.
+async fn create_own_channel(
+    transaction: &Transaction<'_>,
+    new: &NewSubscription,
+    notify_url: String,
+    most: u32,
+) -> Result<ChannelId> {
+    let channel = NewChannel {
+        user: UserId::of_box(&new.of),
+        settings: Settings { max_notifications: 1, transport: Transport::NotifyUrl { notify_url } },
+        format: new.format,
+        client_correlator: None,
+        application_tag: None,
+        lifetime_seconds: new.duration_seconds,
+    };
+    match channels::create_with(transaction, channel, most).await {
+        Ok(channels::Creation::Channel(channel)) => Ok(channel.id),
+        Ok(channels::Creation::Duplicate(id)) => {
+            Err(Error::internal(anyhow::anyhow!("channel {id} has no correlator")))
+        }
+        Err(Error::Policy { .. }) => {
+            Err(Error::Policy { rule: format!("a box may have {most} subscriptions at URLs of clients") })
+        }
+        Err(fault) => Err(fault),
+    }
 }
 
 /// What a client wants changed.
@@ -79,21 +179,37 @@ pub struct Update {
 /// Updates a subscription. With a restartToken, delivery starts again after that moment, and the index goes on where
 /// it would have been had everything up to now been delivered: what is on its way to the client has lower ones.
 pub async fn update(database: &Database, of: &BoxName, id: &SubscriptionId, update: Update) -> Result<Subscription> {
-    let stream = of.stream();
     let mut client = database.get().await?;
     let transaction = client.transaction().await?;
-    let head = lock_head(&transaction, stream).await?;
-    let before = one(select(&transaction, Some(stream), Some(id), None).await?)?;
+    let after = update_with(&transaction, of, id, update).await?;
+    transaction.commit().await?;
+    Ok(after)
+}
+
+async fn update_with(
+    transaction: &Transaction<'_>,
+    of: &BoxName,
+    id: &SubscriptionId,
+    update: Update,
+) -> Result<Subscription> {
+    let stream = of.stream();
+    if let Some(seconds) = update.duration_seconds {
+        // Before the stream is locked, as whoever ends a channel does.
+        let refresh = include_str!("../../sql/queries/subscription_refresh_own_channel.sql");
+        transaction.execute(refresh, &[&id.as_str(), &i64::from(seconds)]).await?;
+    }
+    let head = lock_head(transaction, stream).await?;
+    let before = one(select(transaction, Some(stream), Some(id), None).await?)?;
     let mut data = json!({ "id": id.as_str(), "channel": before.channel.as_str() });
     data["expiresAt"] = match update.duration_seconds {
-        Some(seconds) => json!(expiry(&transaction, seconds).await?),
+        Some(seconds) => json!(expiry(transaction, seconds).await?),
         None => json!(token_text(before.expires_at)),
     };
     let kind = match update.restart_token {
         None => "subscription.updated",
         Some(token) => {
-            let start = resolve(&transaction, stream, &head, token).await?;
-            let index = index_at(&transaction, &before, head.seq).await?;
+            let start = resolve(transaction, stream, &head, token).await?;
+            let index = index_at(transaction, &before, head.seq).await?;
             data["from"] = json!(start.after_seq);
             data["token"] = json!(token_text(start.at));
             data["reset"] = json!(start.reset);
@@ -101,10 +217,8 @@ pub async fn update(database: &Database, of: &BoxName, id: &SubscriptionId, upda
             "subscription.repositioned"
         }
     };
-    append(&transaction, stream, kind, data).await?;
-    let after = one(select(&transaction, Some(stream), Some(id), None).await?)?;
-    transaction.commit().await?;
-    Ok(after)
+    append(transaction, stream, kind, data).await?;
+    one(select(transaction, Some(stream), Some(id), None).await?)
 }
 
 /// Ends a subscription.
@@ -261,6 +375,7 @@ fn subscription(row: &Row) -> Result<Subscription> {
         id: SubscriptionId::from_text(row.get("id")),
         of: BoxName::of(&stream).ok_or_else(|| broken("stream"))?,
         channel: ChannelId::from_text(row.get("channel_id")),
+        notify_url: row.get("notify_url"),
         callback_data: row.get("callback_data"),
         format: Format::parse(row.get("format")).ok_or_else(|| broken("format"))?,
         filter: row.get::<_, Option<Json<Filter>>>("filter").map(|Json(filter)| filter),

@@ -139,7 +139,7 @@ fn channel_fields(channel: &Channel, urls: &Urls) -> Value {
     if let Some(tag) = &channel.application_tag {
         fields["applicationTag"] = json!(tag);
     }
-    fields["channelType"] = json!(channel.settings.transport.channel_type().name());
+    fields["channelType"] = json!(channel.settings.transport.channel_type().map(ChannelType::name));
     fields["channelData"] = channel_data(channel, urls);
     if matches!(channel.settings.transport, Transport::WebSockets { checked_by_server: true }) {
         fields[CHECK_ROLE] = json!("server");
@@ -184,6 +184,7 @@ fn channel_data(channel: &Channel, urls: &Urls) -> Value {
         }
         Transport::Webhooks { webhook_url } => json!({
             "x-webhookURL": webhook_url, "x-webhookSecret": urls.webhook_secret(&channel.id), "maxNotifications": most }),
+        Transport::NotifyUrl { .. } => json!({}), // nobody is shown such a channel
     }
 }
 
@@ -273,6 +274,14 @@ pub fn add_to_list(list: &mut String, format: Format, notification: impl FnOnce(
         Format::Xml => {}
     }
     notification(list);
+}
+
+/// Writes one notification as a document by itself.
+pub fn write_alone(document: &mut String, format: Format, notification: impl FnOnce(&mut String)) {
+    if format == Format::Xml {
+        document.push_str(xml::DECLARATION);
+    }
+    notification(document);
 }
 
 /// Marks the last answer of a large-data polling: everything is handed over (5.2.2.3).

@@ -95,6 +95,11 @@ impl Urls {
         self.channel_of_callback_token(token)
     }
 
+    /// Whether a URL leads to this server itself.
+    pub fn is_own(&self, url: &str) -> bool {
+        url.strip_prefix(&self.root).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+    }
+
     /// The channel that this token posts to.
     pub fn channel_of_callback_token(&self, token: &str) -> Option<ChannelId> {
         self.key.open(Use::Callback, token)

@@ -247,9 +247,12 @@ fn allowed(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
     text.chars().all(is_allowed).then_some(text)
 }
 
+/// What a document begins with.
+pub const DECLARATION: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
+
 /// Writes a document: a JSON object with one member, the root.
 pub fn write(document: &Value) -> String {
-    let mut out = r#"<?xml version="1.0" encoding="UTF-8"?>"#.to_owned();
+    let mut out = DECLARATION.to_owned();
     write_fragment(&mut out, document);
     out
 }

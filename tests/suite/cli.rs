@@ -27,16 +27,16 @@ fn tocsin(arguments: &[&str]) -> Command {
 }
 
 /// Runs it to its end.
-async fn run(arguments: &[&str]) -> Output {
+pub async fn run(arguments: &[&str]) -> Output {
     timeout(PATIENCE, tocsin(arguments).output()).await.expect("it does not end").unwrap()
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn refused(output: &Output, because: &str) {
+pub fn refused(output: &Output, because: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_ne!(output.status.code(), Some(0), "{said}");
     assert!(said.contains(because), "{said}");

@@ -8,6 +8,7 @@ mod clients;
 mod delivery;
 mod embedded;
 mod exactness;
+mod explain;
 mod nc;
 mod nms;
 mod nodes;

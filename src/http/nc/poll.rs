@@ -22,7 +22,7 @@ pub async fn poll(
     let id = app.urls.channel_of_poll(ids.token()?).ok_or(NO_CHANNEL)?;
     nc::read_poll(body.media, &body.bytes)?;
     let channel = rows::get(&app.database, &id).await?;
-    if channel.settings.transport.channel_type() != ChannelType::LongPolling {
+    if channel.settings.transport.channel_type() != Some(ChannelType::LongPolling) {
         return Err(NO_CHANNEL);
     }
     let answer = polling::poll(&app.delivery, &channel).await?;

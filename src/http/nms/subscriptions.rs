@@ -5,12 +5,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::base::{Error, Result};
+use crate::channel::leases;
 use crate::config::Limits;
 use crate::http::created;
 use crate::http::extract::{Body, PathIds};
 use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
-use crate::subscription::rows::{self, NewSubscription, Update};
+use crate::subscription::rows::{self, Creation, Most, NewSubscription, Update};
+use crate::subscription::{Subscription, Target};
 use crate::wire::nms;
 
 /// The live subscriptions of the box.
@@ -21,32 +23,66 @@ pub async fn list(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Docu
     Ok(Document(nms::subscription_list(&of, &subscriptions, &app.urls)))
 }
 
-/// A new subscription that delivers to one of our channels.
+/// A new subscription that delivers to one of our channels or to a URL of its client; or the one that the same request
+/// made before.
 pub async fn create(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Response> {
     let of = ids.store_box()?;
     let spoken = body.format();
     let wish = nms::read_subscription(body.fields("nmsSubscription")?)?;
-    let channel = app
-        .urls
-        .channel_of_callback(&wish.notify_url)
-        .ok_or_else(|| Error::Unavailable { feature: "notifyURL outside this server".to_owned() })?;
     let new = NewSubscription {
-        of,
-        channel,
+        target: target(&app, wish.notify_url)?,
+        of: of.clone(),
         callback_data: wish.callback_data,
         format: wish.format.unwrap_or(spoken),
         filter: wish.filter,
-        client_correlator: wish.client_correlator,
+        client_correlator: wish.client_correlator.clone(),
         duration_seconds: granted(wish.duration_seconds, &app.limits),
         restart_token: wish.restart_token,
     };
-    let subscription = rows::create(&app.database, new, app.limits.subscriptions_per_channel_max).await?;
-    let location = app.urls.subscription(&subscription.of, &subscription.id);
-    let mut answer = subscription;
-    if let Some(token) = wish.restart_token {
-        answer.cursor.next_at = token; // exactly the one in the request (spec/nms 4.1)
+    let limits = &app.limits;
+    let most = Most { on_channel: limits.subscriptions_per_channel_max, at_urls: limits.channels_per_user_max };
+    app.confirmations.flush(&app.database).await?;
+    let answer = match rows::create(&app.database, new, most).await? {
+        Creation::New(mut answer) => {
+            if let Some(token) = wish.restart_token {
+                answer.cursor.next_at = token; // exactly the one in the request (spec/nms 4.1)
+            }
+            answer
+        }
+        Creation::There(answer) => answer,
+        Creation::Duplicate(id) => {
+            return Err(Error::Duplicate {
+                correlator: wish.client_correlator.unwrap_or_default(),
+                rel: "NmsSubscription",
+                href: app.urls.subscription(&of, &id),
+            });
+        }
+    };
+    call_on(&app, &answer).await?;
+    Ok(created(&app.urls.subscription(&of, &answer.id), nms::subscription(&answer, &app.urls)))
+}
+
+/// What a notifyURL means. One that nothing could be posted to is refused with SVC0003: a phone that gets SVC0002 here
+/// drops its restartToken.
+fn target(app: &App, notify_url: String) -> Result<Target> {
+    const VALID: &str = "a callbackURL of this server, an http or https URL of a public address elsewhere";
+    if let Some(channel) = app.urls.channel_of_callback(&notify_url) {
+        return Ok(Target::Channel(channel));
     }
-    Ok(created(&location, nms::subscription(&answer, &app.urls)))
+    let url = url::Url::parse(&notify_url).map_err(|_| Error::invalid("notifyURL"))?;
+    if app.urls.is_own(&notify_url) || app.senders.check_target(&url).is_err() {
+        return Err(Error::choice("notifyURL", VALID));
+    }
+    Ok(Target::NotifyUrl(notify_url))
+}
+
+/// The client of a subscription shows that it is there: its URL, if it has one, is posted to again.
+async fn call_on(app: &App, subscription: &Subscription) -> Result<()> {
+    if subscription.notify_url.is_some() {
+        leases::enable(&app.database, &subscription.channel).await?;
+        app.delivery.channel_made.notify_one();
+    }
+    Ok(())
 }
 
 /// One subscription: index and restartToken are those of the next list after what the client confirmed.
@@ -70,6 +106,7 @@ pub async fn update(State(app): State<App>, ids: PathIds, _: Reads, body: Body) 
     if let Some(token) = wish.restart_token {
         answer.cursor.next_at = token; // the one from the request (spec/nms 4.4)
     }
+    call_on(&app, &answer).await?;
     Ok(Document(nms::subscription(&answer, &app.urls)))
 }
 

@@ -91,7 +91,8 @@ pub fn subscription_list(of: &BoxName, subscriptions: &[Subscription], urls: &Ur
 }
 
 fn subscription_fields(subscription: &Subscription, urls: &Urls) -> Value {
-    let mut callback = json!({ "notifyURL": urls.callback(&subscription.channel) });
+    let notify_url = subscription.notify_url.clone().unwrap_or_else(|| urls.callback(&subscription.channel));
+    let mut callback = json!({ "notifyURL": notify_url });
     if let Some(data) = &subscription.callback_data {
         callback["callbackData"] = json!(data);
     }

@@ -1,7 +1,9 @@
 //! The NMS API: subscriptions and what they deliver, restartTokens, filters, objects.
 
+mod correlators;
 mod filters;
 mod flags;
+mod notify_url;
 mod objects;
 mod retention;
 mod subscriptions;

@@ -137,22 +137,27 @@ async fn subscriptions_of_a_box_are_listed_read_and_deleted() {
 }
 
 #[tokio::test]
-async fn only_our_callback_urls_can_be_subscribed_with() {
+async fn what_a_notify_url_may_not_be() {
     let database = Database::new().await;
     let server = Server::start(&database).await;
     let channel = server.api.channel("alice").await;
     let callback = text(&channel, "callbackURL");
     let subscribe = async |fields: Value| server.api.post(SUBSCRIPTIONS, json!({ "nmsSubscription": fields })).await;
     let with = async |notify_url: &str| subscribe(json!({ "callbackReference": { "notifyURL": notify_url } })).await;
-    for foreign in [
-        "http://example.com/hook",
+    for nowhere in [
         &format!("{callback}x"),
         &callback[..callback.len() - 1],
         text(&channel, "resourceURL"),
+        "http://127.0.0.1:1/hook",
+        "https://[::1]/",
+        "http://169.254.169.254/latest",
+        "ftp://example.com/",
         "urn:x:y",
     ] {
-        let refused = with(foreign).await;
-        assert_eq!((refused.status, refused.fault().0.as_str()), (StatusCode::FORBIDDEN, "POL2006"), "{foreign}");
+        let refused = with(nowhere).await;
+        let (code, variables) = refused.fault();
+        assert_eq!((refused.status, code.as_str()), (StatusCode::BAD_REQUEST, "SVC0003"), "{nowhere}");
+        assert_eq!(variables[0], "notifyURL");
     }
     for relative in ["", "/callback/x", "not a url"] {
         is_fault(&with(relative).await, 400, "SVC0002", &["notifyURL"]);

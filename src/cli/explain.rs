@@ -1,0 +1,102 @@
+//! `tocsin explain`: what became of an event on its way to a subscription, told from the database.
+
+use anyhow::{Context, bail};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use crate::app::Home;
+use crate::base::ids::{BoxName, Stream, SubscriptionId};
+use crate::config::{DatabaseArgs, DatabaseChoice};
+use crate::postgres::{Database, embedded};
+use crate::subscription::explain::{self, Explanation};
+
+/// `tocsin explain`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// The subscription: its id or its resourceURL
+    #[arg(value_name = "SUBSCRIPTION")]
+    subscription: String,
+    /// The event: its lastModSeq in the subscription's box, or STORE/BOX/lastModSeq
+    #[arg(value_name = "EVENT")]
+    event: String,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<()> {
+    let (named, id) = read_subscription(&args.subscription)?;
+    let (asked, seq) = read_event(&args.event)?;
+    let choice = args.database.resolve()?;
+    // A server that runs there is no hindrance, and need not be asked.
+    let running = match &choice {
+        DatabaseChoice::Embedded(dir) if !dir.exists() => bail!("there is nothing in {}", dir.display()),
+        DatabaseChoice::Embedded(dir) => embedded::running_url(dir).ok(),
+        DatabaseChoice::Url(_) => None,
+    };
+    let explanation = match running {
+        Some(url) => look(&url, &id, asked.or(named).as_ref(), seq).await?,
+        None => {
+            let home = Home::open(&choice).await?;
+            let outcome = look(&home.url, &id, asked.or(named).as_ref(), seq).await;
+            home.close().await;
+            outcome?
+        }
+    };
+    if args.json {
+        println!("{}", as_json(&explanation))
+    } else {
+        print(&explanation)
+    }
+    Ok(())
+}
+
+async fn look(url: &str, id: &SubscriptionId, stream: Option<&Stream>, seq: i64) -> anyhow::Result<Explanation> {
+    let database = Database::new(url)?;
+    let explanation = explain::explain(&database, id, stream, seq).await;
+    database.close();
+    explanation.context("the database cannot be asked (is its schema up to date? see tocsin migrate)")
+}
+
+/// An id, or a resourceURL, which names the box too.
+fn read_subscription(text: &str) -> anyhow::Result<(Option<Stream>, SubscriptionId)> {
+    let Some((front, id)) = text.trim_end_matches('/').rsplit_once('/') else {
+        return Ok((None, SubscriptionId::from_text(text)));
+    };
+    let of = front.strip_suffix("/subscriptions").and_then(|front| {
+        let (front, box_id) = front.rsplit_once('/')?;
+        let (_, store) = front.rsplit_once('/')?;
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(String::from);
+        BoxName::parse(&decoded(store)?, &decoded(box_id)?).ok()
+    });
+    let Some(of) = of else { bail!("{text:?} is neither a subscription's id nor its resourceURL") };
+    Ok((Some(of.stream().clone()), SubscriptionId::from_text(id)))
+}
+
+fn read_event(text: &str) -> anyhow::Result<(Option<Stream>, i64)> {
+    let (stream, seq) = match text.rsplit_once('/') {
+        None => (None, text),
+        Some((stream, seq)) => (Some(stream), seq),
+    };
+    let fault = || format!("{text:?} is neither a lastModSeq nor STORE/BOX/lastModSeq");
+    let seq: i64 = seq.parse().ok().filter(|seq| *seq > 0).with_context(fault)?;
+    let of = stream.map(|stream| {
+        let (store, box_id) = stream.split_once('/').with_context(fault)?;
+        BoxName::parse(store, box_id).with_context(fault)
+    });
+    Ok((of.transpose()?.map(|of| of.stream().clone()), seq))
+}
+
+fn print(explanation: &Explanation) {
+    println!("{}: {}", explanation.verdict.name(), explanation.why);
+    for (name, text) in &explanation.facts {
+        println!("  {name:<13} {text}");
+    }
+}
+
+fn as_json(explanation: &Explanation) -> Value {
+    let facts: Value = explanation.facts.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
+    json!({ "verdict": explanation.verdict.name(), "why": explanation.why, "index": explanation.index, "facts": facts })
+}
