@@ -129,6 +129,12 @@ pub struct Limits {
     pub subscriptions_per_channel_max: u32,
     /// Channels of one user.
     pub channels_per_user_max: u32,
+    /// References to items, or paths, in one request.
+    pub references_max: usize,
+    /// Folders and objects that one request may create by copying. It holds its box until it is done.
+    pub copied_items_max: u32,
+    /// Entries in one answer that lists a folder.
+    pub folder_entries_max: u32,
     /// Size of a request body.
     pub body_bytes_max: usize,
     /// Size of a notification that an enabler posts. (The log takes events of up to 1 MiB.)
@@ -165,6 +171,9 @@ impl Default for Limits {
             subscription_seconds_max: 30 * 86400,
             subscriptions_per_channel_max: 1000,
             channels_per_user_max: 1000,
+            references_max: 1000,
+            copied_items_max: 100_000,
+            folder_entries_max: 1000,
             body_bytes_max: 1 << 20,
             callback_bytes_max: 256 << 10,
             callbacks_per_second_max: 1000,
@@ -190,6 +199,9 @@ impl Limits {
         }
         if self.callbacks_per_second_max == 0 {
             faults.push("callbacks_per_second_max: at least 1".to_owned());
+        }
+        if self.folder_entries_max == 0 {
+            faults.push("folder_entries_max: at least 1".to_owned());
         }
         if self.poll_seconds == 0 {
             faults.push("poll_seconds: at least 1".to_owned());

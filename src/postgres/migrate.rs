@@ -24,6 +24,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/guard.sql", include_str!("../../sql/functions/guard.sql")),
     ("functions/large_polls.sql", include_str!("../../sql/functions/large_polls.sql")),
     ("functions/messages.sql", include_str!("../../sql/functions/messages.sql")),
+    ("functions/moves.sql", include_str!("../../sql/functions/moves.sql")),
     ("functions/partitions.sql", include_str!("../../sql/functions/partitions.sql")),
     ("functions/polls.sql", include_str!("../../sql/functions/polls.sql")),
     ("functions/positions.sql", include_str!("../../sql/functions/positions.sql")),

@@ -1,11 +1,14 @@
 //! The NMS API (spec/nms 2.3).
 
 pub mod bulk;
+pub mod folders;
+pub mod moves;
 pub mod objects;
+pub mod paths;
 pub mod subscriptions;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::state::App;
 use super::{collection, only};
@@ -13,7 +16,14 @@ use super::{collection, only};
 /// Below `/nms/v1/{storeName}/{boxId}`.
 pub fn routes() -> Router<App> {
     Router::new()
+        .route("/folders", only("POST", post(folders::create)))
+        .route("/folders/{folderId}", only("GET, DELETE", get(folders::read).delete(folders::delete)))
+        .route("/folders/{folderId}/folderName", only("GET, PUT", get(folders::read_name).put(folders::rename)))
+        .route("/folders/operations/pathToId", only("GET, POST", get(paths::folder).post(paths::folders)))
+        .route("/folders/operations/copyToFolder", only("POST", post(moves::copy)))
+        .route("/folders/operations/moveToFolder", only("POST", post(moves::relocate)))
         .route("/objects/{objectId}", only("GET", get(objects::read)))
+        .route("/objects/operations/pathToId", only("GET, POST", get(paths::object).post(paths::objects)))
         .route("/subscriptions", collection(subscriptions::list, subscriptions::create))
         .route(
             "/subscriptions/{subscriptionId}",
