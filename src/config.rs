@@ -131,7 +131,8 @@ pub struct Limits {
     pub channels_per_user_max: u32,
     /// References to items, or paths, in one request.
     pub references_max: usize,
-    /// Folders and objects that one request may create by copying. It holds its box until it is done.
+    /// Folders and objects that one request may create by copying. Other writers of the box wait for it, and give up
+    /// after five seconds.
     pub copied_items_max: u32,
     /// Entries in one answer that lists a folder.
     pub folder_entries_max: u32,
@@ -172,7 +173,7 @@ impl Default for Limits {
             subscriptions_per_channel_max: 1000,
             channels_per_user_max: 1000,
             references_max: 1000,
-            copied_items_max: 100_000,
+            copied_items_max: 10_000,
             folder_entries_max: 1000,
             body_bytes_max: 1 << 20,
             callback_bytes_max: 256 << 10,

@@ -101,7 +101,8 @@ end
 $$;
 
 -- The living folder of a name among those in `parent`, if there is one.
-create or replace function tocsin.subfolder(of_stream text, parent bigint, its_name text) returns bigint language sql stable as $$
+create or replace function tocsin.subfolder(of_stream text, parent bigint, its_name text) returns bigint
+language sql stable as $$
     select id from tocsin.folders
     where store = split_part(of_stream, '/', 1) and box_id = split_part(of_stream, '/', 2)
       and parent_id = parent and name = its_name and gone is null
@@ -153,7 +154,8 @@ end
 $$;
 
 -- Gives a folder another name. False when it has that name already, which makes no event; null when there is none.
-create or replace function tocsin.rename_folder(of_stream text, folder bigint, new_name text) returns boolean language plpgsql as $$
+create or replace function tocsin.rename_folder(of_stream text, folder bigint, new_name text) returns boolean
+language plpgsql as $$
 declare
     old_name text;
 begin

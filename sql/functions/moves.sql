@@ -93,7 +93,8 @@ end
 $$;
 
 -- Those of the objects that are in the box, in the same order, as often as they are named.
-create or replace function tocsin.living_objects(of_stream text, objects bigint[]) returns bigint[] language sql stable as $$
+create or replace function tocsin.living_objects(of_stream text, objects bigint[]) returns bigint[]
+language sql stable as $$
     select array(
         select o.id from unnest(objects) with ordinality as n (id, place) join tocsin.objects o on o.id = n.id
         where o.store || '/' || o.box_id = of_stream and o.gone is null
@@ -110,7 +111,8 @@ $$;
 -- Copies a folder with everything in it, level by level, each folder before what is in it; answers the copy. What is
 -- copied is what was there before: ids rise within a box, so the copies themselves are told by theirs, also where a
 -- folder is copied into itself.
-create or replace function tocsin.copy_folder(of_stream text, source tocsin.folders, target bigint) returns bigint language plpgsql as $$
+create or replace function tocsin.copy_folder(of_stream text, source tocsin.folders, target bigint) returns bigint
+language plpgsql as $$
 declare
     top  bigint := tocsin.create_folder(of_stream, target, source.name, source.attributes);
     olds bigint[] := array[source.id]; -- the folders of a level
@@ -125,7 +127,8 @@ begin
         order by p.n, o.created_seq;
 
         insert into tocsin.events (stream, kind, data)
-        select of_stream, 'folder.created', jsonb_build_object('name', f.name, 'parent', p.new, 'attributes', f.attributes)
+        select of_stream, 'folder.created',
+               jsonb_build_object('name', f.name, 'parent', p.new, 'attributes', f.attributes)
         from unnest(olds, news) with ordinality as p (old, new, n) join tocsin.folders f on f.parent_id = p.old
         where f.store = source.store and f.box_id = source.box_id and f.gone is null and f.id < top
         order by p.n, f.created_seq;

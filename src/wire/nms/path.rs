@@ -7,8 +7,8 @@ use crate::wire::json::Fields;
 /// Characters of a path.
 const PATH_CHARS_MAX: usize = 1 << 18;
 
-/// A path as it is written by us: empty for the root folder, otherwise with a slash before each name. `None` for what no
-/// item can have.
+/// A path as we write it: empty for the root folder, otherwise with a slash before each name. `None` for what no item
+/// can have.
 pub fn canonical_path(path: &str) -> Option<String> {
     let names = path.strip_prefix('/').unwrap_or(path);
     if names.is_empty() {

@@ -284,6 +284,25 @@ async fn a_deleted_folder_takes_everything_with_it() {
 }
 
 #[tokio::test]
+async fn folders_that_a_message_needs_are_told_of_before_it() {
+    let mut scene = Scene::new().await;
+    let object = scene.object("/main/chat").await;
+    let again = scene.object("/main/chat").await;
+    let events = scene.events(4).await;
+    let (main, chat) = (text(&events[0].1, "resourceURL"), text(&events[1].1, "resourceURL"));
+    let root = scene.url("/folders/root");
+    let made = |parent: &str, url: &str, name: &str, seq: i64| {
+        let fields = json!({ "parentFolder": parent, "resourceURL": url, "name": name, "lastModSeq": seq });
+        ("changedFolder".to_owned(), fields)
+    };
+    assert_eq!(events[..2], [made(&root, main, "main", 2), made(main, chat, "chat", 3)]);
+    assert_eq!(told(&events[2..]), [("changedObject", object.as_str()), ("changedObject", &again)]);
+    assert_eq!(text(&events[2].1, "parentFolder"), chat);
+    scene.nothing_more().await;
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn a_folder_lists_its_subfolders_then_its_objects_page_by_page() {
     let scene = Scene::new().await;
     let main = scene.folder(&scene.url("/folders/root"), "main").await;
