@@ -129,6 +129,13 @@ pub struct Limits {
     pub subscriptions_per_channel_max: u32,
     /// Channels of one user.
     pub channels_per_user_max: u32,
+    /// References to items, or paths, in one request.
+    pub references_max: usize,
+    /// Folders and objects that one request may create by copying. Other writers of the box wait for it, and give up
+    /// after five seconds.
+    pub copied_items_max: u32,
+    /// Entries in one answer that lists a folder.
+    pub folder_entries_max: u32,
     /// Size of a request body.
     pub body_bytes_max: usize,
     /// Size of a notification that an enabler posts. (The log takes events of up to 1 MiB.)
@@ -155,8 +162,6 @@ pub struct Limits {
     pub objects_expire_seconds: u64,
     /// For how long a search finds what has vanished.
     pub tombstones_keep_seconds: u64,
-    /// Items in one bulk operation.
-    pub bulk_items_max: usize,
     /// Flags in one request.
     pub flags_max: usize,
 }
@@ -173,6 +178,9 @@ impl Default for Limits {
             subscription_seconds_max: 30 * 86400,
             subscriptions_per_channel_max: 1000,
             channels_per_user_max: 1000,
+            references_max: 1000,
+            copied_items_max: 10_000,
+            folder_entries_max: 1000,
             body_bytes_max: 1 << 20,
             callback_bytes_max: 256 << 10,
             callbacks_per_second_max: 1000,
@@ -187,7 +195,6 @@ impl Default for Limits {
             partitions_months_ahead: 3,
             objects_expire_seconds: 0,
             tombstones_keep_seconds: 30 * 86400,
-            bulk_items_max: 1000,
             flags_max: 100,
         }
     }
@@ -202,6 +209,9 @@ impl Limits {
         }
         if self.callbacks_per_second_max == 0 {
             faults.push("callbacks_per_second_max: at least 1".to_owned());
+        }
+        if self.folder_entries_max == 0 {
+            faults.push("folder_entries_max: at least 1".to_owned());
         }
         if self.poll_seconds == 0 {
             faults.push("poll_seconds: at least 1".to_owned());

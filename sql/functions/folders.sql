@@ -56,7 +56,7 @@ begin
         f.parent_id := coalesce((e.data ->> 'parent')::bigint, f.parent_id);
         perform tocsin.check_place(e.stream, e.object_id, f.parent_id, f.name);
     elsif exists (select from tocsin.folders where parent_id = e.object_id and store = f.store and box_id = f.box_id and gone is null)
-       or exists (select from tocsin.objects where folder_id = e.object_id and gone is null) then
+       or exists (select from tocsin.objects where folder_id = e.object_id and folder_id <> 0 and gone is null) then
         raise exception 'folder % is not empty', e.object_id using errcode = 'dependent_objects_still_exist';
     end if;
     e.data := jsonb_build_object('name', f.name, 'attributes', f.attributes,
@@ -71,8 +71,6 @@ $$;
 -- below the folder itself, a name that a sibling has.
 create or replace function tocsin.check_place(of_stream text, folder bigint, parent bigint, new_name text)
 returns void language plpgsql as $$
-declare
-    above bigint := parent;
 begin
     if coalesce(new_name, '') = '' or new_name ~ '[/[:cntrl:]]' or length(new_name) > 255 then
         raise exception 'not a name of a folder: %', left(new_name, 300)
@@ -80,19 +78,34 @@ begin
                   hint = 'A name has 1 to 255 characters without slash or control characters.';
     end if;
     perform tocsin.check_folder(of_stream, parent);
-    while above <> 0 loop
-        if above = folder then
-            raise exception 'folder % cannot be moved below itself', folder using errcode = 'invalid_parameter_value';
-        end if;
-        select parent_id into strict above from tocsin.folders where id = above;
-    end loop;
-    perform from tocsin.folders f
-    where f.store = split_part(of_stream, '/', 1) and f.box_id = split_part(of_stream, '/', 2)
-      and f.parent_id = parent and f.name = new_name and f.gone is null and f.id <> folder;
-    if found then
+    if tocsin.is_below(parent, folder) then
+        raise exception 'folder % cannot be moved below itself', folder using errcode = 'invalid_parameter_value';
+    end if;
+    if tocsin.subfolder(of_stream, parent, new_name) <> folder then
         raise exception 'there is a folder % already', new_name using errcode = 'duplicate_object';
     end if;
 end
+$$;
+
+-- Whether a living folder is `top` or somewhere below it.
+create or replace function tocsin.is_below(folder bigint, top bigint) returns boolean language plpgsql stable as $$
+begin
+    while folder <> 0 loop
+        if folder = top then
+            return true;
+        end if;
+        select parent_id into strict folder from tocsin.folders where id = folder;
+    end loop;
+    return false;
+end
+$$;
+
+-- The living folder of a name among those in `parent`, if there is one.
+create or replace function tocsin.subfolder(of_stream text, parent bigint, its_name text) returns bigint
+language sql stable as $$
+    select id from tocsin.folders
+    where store = split_part(of_stream, '/', 1) and box_id = split_part(of_stream, '/', 2)
+      and parent_id = parent and name = its_name and gone is null
 $$;
 
 -- The folder at a path, a child of the root folder first: `/main/sent` or `main/sent`. One that is not there is made
@@ -112,10 +125,8 @@ begin
     end if;
     foreach part in array string_to_array(path, '/') loop
         above := folder;
-        select id into folder from tocsin.folders
-        where store = split_part(of_stream, '/', 1) and box_id = split_part(of_stream, '/', 2)
-          and parent_id = above and name = part and gone is null;
-        if not found then
+        folder := tocsin.subfolder(of_stream, above, part);
+        if folder is null then
             if not make then
                 return null;
             end if;
@@ -139,6 +150,23 @@ begin
         'parent', parent, 'attributes', attributes))
     returning object_id into made;
     return made;
+end
+$$;
+
+-- Gives a folder another name. False when it has that name already, which makes no event; null when there is none.
+create or replace function tocsin.rename_folder(of_stream text, folder bigint, new_name text) returns boolean
+language plpgsql as $$
+declare
+    old_name text;
+begin
+    perform tocsin.lock_box(of_stream);
+    select name into old_name from tocsin.folders
+    where id = folder and store || '/' || box_id = of_stream and gone is null;
+    if old_name <> new_name then
+        insert into tocsin.events (stream, kind, object_id, data)
+        values (of_stream, 'folder.changed', folder, jsonb_build_object('name', new_name));
+    end if;
+    return old_name <> new_name;
 end
 $$;
 
@@ -167,10 +195,32 @@ begin
     insert into tocsin.events (stream, kind, object_id)
     select of_stream, items.kind || how, items.id
     from (select 'object.' as kind, o.id, t.depth
-          from tocsin.folder_tree(of_stream, top) t join tocsin.objects o on o.folder_id = t.folder and o.gone is null
+          from tocsin.folder_tree(of_stream, top) t join tocsin.objects o on o.folder_id = t.folder and o.folder_id <> 0
+          where o.gone is null
           union all
           select 'folder.', t.folder, t.depth from tocsin.folder_tree(of_stream, top) t) as items
     order by items.depth desc, items.kind desc, items.id; -- 'object.' before 'folder.'
     return true;
 end
+$$;
+
+-- What is in a folder, with all that is below it if `whole`: how many objects, how many of them without \Seen, and
+-- their bytes, those of the payload and of the text. Of the two halves only one is looked at.
+create or replace function tocsin.folder_counts(of_stream text, top bigint, whole boolean)
+returns table (objects bigint, unread bigint, bytes bigint) language sql stable as $$
+    select count(*),
+           count(*) filter (where not exists (select from unnest(i.flags) as flag where tocsin.fold(flag) = '\seen')),
+           coalesce(sum(coalesce((i.payload ->> 'size')::bigint, 0)
+                        + coalesce(octet_length(tocsin.first_value(i.attributes -> 'TextContent')), 0)), 0)::bigint
+    from (select o.flags, o.payload, o.attributes
+          from tocsin.objects o
+          where top = 0 and o.store = split_part(of_stream, '/', 1) and o.box_id = split_part(of_stream, '/', 2)
+            and (whole or o.folder_id = 0) and o.gone is null
+          union all
+          select o.flags, o.payload, o.attributes
+          from (select top as folder where not whole
+                union all
+                select t.folder from tocsin.folder_tree(of_stream, top) t where whole) as f
+               join tocsin.objects o on o.folder_id = f.folder and o.folder_id <> 0
+          where top <> 0 and o.gone is null) as i
 $$;

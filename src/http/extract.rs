@@ -12,7 +12,7 @@ use super::state::App;
 use crate::base::ids::{BoxName, ChannelId, SubscriptionId, UserId};
 use crate::base::{Error, Format, Result};
 use crate::wire::json::{Fields, Media};
-use crate::wire::nms::check_flag;
+use crate::wire::nms::{check_flag, folder_of};
 
 /// The decoded variables of the path.
 #[derive(Debug)]
@@ -54,6 +54,12 @@ impl PathIds {
         check_flag(self.get("flagName")?.to_owned())
     }
 
+    /// `{folderId}`: 0 is the root folder.
+    pub fn folder(&self) -> Result<i64> {
+        let id = self.plain("folderId").ok().and_then(folder_of);
+        id.ok_or(Error::NotFound { what: "folder" })
+    }
+
     /// `{token}`.
     pub fn token(&self) -> Result<&str> {
         self.plain("token")
@@ -74,6 +80,30 @@ impl FromRequestParts<App> for PathIds {
         // Rejected when a variable, decoded, is not UTF-8.
         let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| Error::invalid("Request-URI"))?;
         Ok(PathIds(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+    }
+}
+
+/// The decoded parameters of the query, in their order. Their names are compared without case, unknown ones ignored.
+#[derive(Debug)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// All values of a parameter.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a parameter, the first of several.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        Ok(Query(url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect()))
     }
 }
 

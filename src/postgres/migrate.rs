@@ -25,6 +25,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/large_polls.sql", include_str!("../../sql/functions/large_polls.sql")),
     ("functions/messages.sql", include_str!("../../sql/functions/messages.sql")),
     ("functions/objects.sql", include_str!("../../sql/functions/objects.sql")),
+    ("functions/moves.sql", include_str!("../../sql/functions/moves.sql")),
     ("functions/partitions.sql", include_str!("../../sql/functions/partitions.sql")),
     ("functions/polls.sql", include_str!("../../sql/functions/polls.sql")),
     ("functions/positions.sql", include_str!("../../sql/functions/positions.sql")),

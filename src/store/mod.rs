@@ -1,5 +1,7 @@
 //! What is in the boxes.
 
+pub mod folders;
+pub mod moves;
 pub mod rows;
 
 use chrono::{DateTime, Utc};

@@ -42,6 +42,25 @@ impl Fields {
         }
     }
 
+    /// Reads a body whose root is `name` and holds nothing but a text. In JSON the root may be missing.
+    pub fn read_text(media: Media, body: &[u8], name: &str) -> Result<String> {
+        let mut fields = match media {
+            Media::Json => {
+                let root: Value = serde_json::from_slice(body).map_err(|_| Error::invalid("Request-Body"))?;
+                match root {
+                    Value::Object(members) => Fields { members, flat: false },
+                    text => Fields { members: Map::from_iter([(name.to_owned(), text)]), flat: false },
+                }
+            }
+            Media::Xml => match xml::read(body)? {
+                (root, text) if root == name => Fields { members: Map::from_iter([(root, text)]), flat: false },
+                _ => return Err(Error::invalid("Request-Body")),
+            },
+            Media::Form => Self::of_form(body),
+        };
+        fields.required(name)
+    }
+
     fn of_json(body: &[u8], name: &str) -> Result<Self> {
         let body: Value = serde_json::from_slice(body).map_err(|_| Error::invalid("Request-Body"))?;
         let Value::Object(mut members) = body else { return Err(Error::invalid("Request-Body")) };
@@ -87,22 +106,47 @@ impl Fields {
         }
     }
 
+    /// A member that is a structure, also an empty one, which is `null`.
+    pub fn fields_or_empty(&mut self, name: &str) -> Result<Option<Fields>> {
+        self.members.remove(name).map(|value| Self::of(value, name)).transpose()
+    }
+
+    /// A member that is a list of texts of at most so many characters, without NUL; an empty one is `null`.
+    pub fn texts(&mut self, name: &str, chars_max: usize) -> Result<Vec<String>> {
+        let text = |value| match value {
+            Value::Null => Ok(String::new()),
+            value => checked_text(value, name, chars_max),
+        };
+        match self.members.remove(name) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(values)) => values.into_iter().map(text).collect(),
+            Some(value) => Ok(vec![text(value)?]),
+        }
+    }
+
+    /// As [`Fields::texts`], where `null` stands for no text at all.
+    pub fn texts_or_none(&mut self, name: &str, chars_max: usize) -> Result<Vec<String>> {
+        match self.members.get(name) {
+            Some(Value::Null) => Ok(Vec::new()),
+            _ => self.texts(name, chars_max),
+        }
+    }
+
+    /// A text, also an empty one, which is `null`.
+    pub fn text_or_empty(&mut self, name: &str) -> Result<Option<String>> {
+        if self.members.get(name).is_some_and(Value::is_null) {
+            self.members.remove(name);
+            return Ok(Some(String::new()));
+        }
+        self.text(name)
+    }
+
     /// A text. A NUL, which no text in Postgres can hold, is refused, and so is what is longer than anybody needs.
     pub fn text(&mut self, name: &str) -> Result<Option<String>> {
         match self.take(name) {
             None => Ok(None),
-            Some(value) => checked_text(value, name).map(Some),
+            Some(value) => checked_text(value, name, TEXT_CHARS_MAX).map(Some),
         }
-    }
-
-    /// A member that is a list of texts.
-    pub fn texts(&mut self, name: &str) -> Result<Vec<String>> {
-        let values = match self.take(name) {
-            None => Vec::new(),
-            Some(Value::Array(values)) => values,
-            Some(value) => vec![value],
-        };
-        values.into_iter().map(|value| checked_text(value, name)).collect()
     }
 
     /// A text, where the empty one means none.
@@ -133,9 +177,9 @@ impl Fields {
     }
 }
 
-fn checked_text(value: Value, name: &str) -> Result<String> {
+fn checked_text(value: Value, name: &str, chars_max: usize) -> Result<String> {
     match value {
-        Value::String(text) if !text.contains('\0') && text.chars().count() <= TEXT_CHARS_MAX => Ok(text),
+        Value::String(text) if !text.contains('\0') && text.chars().count() <= chars_max => Ok(text),
         value @ (Value::Number(_) | Value::Bool(_)) => Ok(value.to_string()),
         _ => Err(Error::invalid(name)),
     }
@@ -172,6 +216,45 @@ mod tests {
         let mut read = Fields::read(Media::Form, b"n=12&m=tel%3A%2B1+2&m=x%26", "root").unwrap();
         assert_eq!(read.fields("any").unwrap().unwrap().text("m").unwrap(), Some("x&".into()));
         assert_eq!(read.uint("n").unwrap(), Some(12));
+    }
+
+    #[test]
+    fn a_root_may_be_a_text() {
+        let read =
+            |media, body: &str| Fields::read_text(media, body.as_bytes(), "name").map_err(|fault| fault.to_string());
+        for body in [r#"{"name":"x y"}"#, r#""x y""#] {
+            assert_eq!(read(Media::Json, body), Ok("x y".to_owned()), "{body}");
+        }
+        assert_eq!(read(Media::Xml, "<n:name xmlns:n='u'>x y</n:name>"), Ok("x y".to_owned()));
+        for (media, body) in [
+            (Media::Json, r#"{"name":""}"#),
+            (Media::Json, r#"{"name":null}"#),
+            (Media::Json, "{}"),
+            (Media::Json, "[]"),
+            (Media::Json, "x"),
+            (Media::Json, r#"{"name":"x\u0000"}"#),
+            (Media::Xml, "<name/>"),
+            (Media::Xml, "<other>x</other>"),
+            (Media::Xml, "<name><x/></name>"),
+        ] {
+            assert!(read(media, body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_empty_is_null() {
+        let read = || fields(r#"{"root":{"e":null,"s":"","l":[null,"a",1],"o":{"x":"y"}}}"#);
+        assert_eq!(read().text_or_empty("e").unwrap(), Some(String::new()));
+        assert_eq!(read().text_or_empty("s").unwrap(), Some(String::new()));
+        assert_eq!(read().text_or_empty("absent").unwrap(), None);
+        assert!(read().fields_or_empty("e").unwrap().is_some());
+        assert!(read().fields_or_empty("absent").unwrap().is_none());
+        assert!(read().fields_or_empty("s").is_err());
+        assert_eq!(read().texts("l", 1).unwrap(), ["", "a", "1"]);
+        assert_eq!(read().texts("e", 1).unwrap(), [""]);
+        assert_eq!(read().texts("absent", 1).unwrap(), Vec::<String>::new());
+        assert!(read().texts("o", 1).is_err());
+        assert!(fields(r#"{"l":["ab"]}"#).texts("l", 1).is_err());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::wire::nms::{self, FlagOperation};
 pub async fn update(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let of = ids.store_box()?;
     let fields = body.fields("bulkUpdate")?;
-    let update = nms::read_bulk_update(fields, app.limits.bulk_items_max, app.limits.flags_max)?;
+    let update = nms::read_bulk_update(fields, app.limits.references_max, app.limits.flags_max)?;
     let patch = match update.operation {
         FlagOperation::AddFlag => json!({ "addFlags": update.flags }),
         FlagOperation::RemoveFlag => json!({ "removeFlags": update.flags }),
@@ -31,7 +31,7 @@ pub async fn update(State(app): State<App>, ids: PathIds, _: Reads, body: Body) 
 /// Deletes many objects.
 pub async fn delete(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let of = ids.store_box()?;
-    let objects = nms::read_bulk_delete(body.fields("bulkDelete")?, app.limits.bulk_items_max)?;
+    let objects = nms::read_bulk_delete(body.fields("bulkDelete")?, app.limits.references_max)?;
     let found = Found::of(&of, objects);
     let deleted = rows::delete_objects(&app.database, &of, &found.ids).await?;
     Ok(found.answer(deleted.into_iter()))

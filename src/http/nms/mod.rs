@@ -2,7 +2,10 @@
 
 pub mod bulk;
 pub mod flags;
+pub mod folders;
+pub mod moves;
 pub mod objects;
+pub mod paths;
 pub mod subscriptions;
 
 use axum::Router;
@@ -14,6 +17,12 @@ use super::{collection, only};
 /// Below `/nms/v1/{storeName}/{boxId}`.
 pub fn routes() -> Router<App> {
     Router::new()
+        .route("/folders", only("POST", post(folders::create)))
+        .route("/folders/{folderId}", only("GET, DELETE", get(folders::read).delete(folders::delete)))
+        .route("/folders/{folderId}/folderName", only("GET, PUT", get(folders::read_name).put(folders::rename)))
+        .route("/folders/operations/pathToId", only("GET, POST", get(paths::folder).post(paths::folders)))
+        .route("/folders/operations/copyToFolder", only("POST", post(moves::copy)))
+        .route("/folders/operations/moveToFolder", only("POST", post(moves::relocate)))
         .route("/objects/{objectId}", only("GET", get(objects::read)))
         .route("/objects/{objectId}/flags", only("GET, PUT", get(flags::list).put(flags::replace)))
         .route(
@@ -22,6 +31,7 @@ pub fn routes() -> Router<App> {
         )
         .route("/objects/operations/bulkUpdate", only("POST", post(bulk::update)))
         .route("/objects/operations/bulkDelete", only("POST, DELETE", post(bulk::delete).delete(bulk::delete)))
+        .route("/objects/operations/pathToId", only("GET, POST", get(paths::object).post(paths::objects)))
         .route("/subscriptions", collection(subscriptions::list, subscriptions::create))
         .route(
             "/subscriptions/{subscriptionId}",

@@ -26,7 +26,7 @@ pub enum FlagOperation {
 }
 
 /// Reads a `bulkUpdate`.
-pub fn read_bulk_update(mut fields: Fields, items_max: usize, flags_max: usize) -> Result<BulkUpdate> {
+pub fn read_bulk_update(mut fields: Fields, references_max: usize, flags_max: usize) -> Result<BulkUpdate> {
     const OPERATIONS: &str = "AddFlag, RemoveFlag";
     let operation = match fields.text_not_empty("operation")?.as_deref() {
         Some("AddFlag") => FlagOperation::AddFlag,
@@ -37,21 +37,23 @@ pub fn read_bulk_update(mut fields: Fields, items_max: usize, flags_max: usize) 
     if flags.is_empty() {
         return Err(Error::invalid("flags"));
     }
-    Ok(BulkUpdate { objects: read_objects(&mut fields, items_max)?, flags, operation })
+    Ok(BulkUpdate { objects: read_objects(&mut fields, references_max)?, flags, operation })
 }
 
 /// Reads a `bulkDelete`: which objects.
-pub fn read_bulk_delete(mut fields: Fields, items_max: usize) -> Result<Vec<String>> {
-    read_objects(&mut fields, items_max)
+pub fn read_bulk_delete(mut fields: Fields, references_max: usize) -> Result<Vec<String>> {
+    read_objects(&mut fields, references_max)
 }
 
 /// Which objects are meant: at least one.
-fn read_objects(fields: &mut Fields, items_max: usize) -> Result<Vec<String>> {
+fn read_objects(fields: &mut Fields, references_max: usize) -> Result<Vec<String>> {
     let mut objects = fields.fields("objects")?.ok_or_else(|| Error::invalid("objects"))?;
     let objects = read_references(&mut objects, "objectReference")?;
     match objects.len() {
         0 => Err(Error::invalid("objects")),
-        number if number > items_max => Err(Error::Policy { rule: format!("at most {items_max} items at once") }),
+        number if number > references_max => {
+            Err(Error::Policy { rule: format!("at most {references_max} references at once") })
+        }
         _ => Ok(objects),
     }
 }

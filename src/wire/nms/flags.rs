@@ -22,7 +22,7 @@ pub fn flags_of(flags: &[String], url: &str) -> Value {
 
 /// Reads what is in a FlagList, at most so many.
 pub fn read_flags(mut fields: Fields, flags_max: usize) -> Result<Vec<String>> {
-    let flags = fields.texts("flag")?;
+    let flags = fields.texts_or_none("flag", FLAG_CHARS_MAX)?;
     if flags.len() > flags_max {
         return Err(Error::Policy { rule: format!("at most {flags_max} flags at once") });
     }

@@ -1,19 +1,25 @@
 //! The data types of the NMS API (spec/nms 3), one file for each kind of resource. Written as structure-aware JSON, which
 //! `http::represent` turns into XML for those who read that.
 
+mod attributes;
 mod bulk;
 mod criteria;
 mod event;
 mod flags;
+mod folder;
 mod object;
+mod path;
 mod reference;
 mod subscription;
 
+pub use attributes::{read_attributes, write_attributes};
 pub use bulk::{BulkUpdate, FlagOperation, read_bulk_delete, read_bulk_update};
 pub use event::{EventListShape, event, reset_box};
 pub use flags::{check_flag, flag_list, flags_of, read_flags};
+pub use folder::{NewFolder, Shown, folder, name, read_folder, read_name};
 pub use object::object;
-pub use reference::{folder_id, object_id, read_references, reference};
+pub use path::{canonical_path, object_at, read_paths};
+pub use reference::{TargetSource, folder_id, folder_of, object_id, read_references, read_target_source, reference};
 pub use subscription::{
     NewSubscription, SubscriptionUpdate, parse_token, read_subscription, read_subscription_update, subscription,
     subscription_list,

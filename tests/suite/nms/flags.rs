@@ -204,7 +204,7 @@ async fn bulk_requests_that_say_too_little_or_too_much_are_refused() {
         ("bulkDelete", json!({}), (400, "SVC0002", "objects")),
         ("bulkDelete", json!({ "objects": { "objectReference": [] } }), (400, "SVC0002", "objects")),
         ("bulkDelete", json!({ "objects": { "objectReference": [{}] } }), (400, "SVC0002", "resourceURL")),
-        ("bulkDelete", json!({ "objects": many }), (403, "POL0001", "at most 1000 items at once")),
+        ("bulkDelete", json!({ "objects": many }), (403, "POL0001", "at most 1000 references at once")),
     ] {
         let path = format!("{BOX}/objects/operations/{operation}");
         let answer = server.api.post(&path, json!({ operation: body.clone() })).await;

@@ -1,17 +1,25 @@
-//! The NMS API: subscriptions and what they deliver, restartTokens, filters, objects.
+//! The NMS API: subscriptions and what they deliver, restartTokens, filters, objects, folders.
 
 mod correlators;
 mod filters;
 mod flags;
+mod folders;
+mod moves;
 mod notify_url;
 mod objects;
+mod paths;
 mod retention;
 mod subscriptions;
 mod tokens;
 
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use tocsin::log::event::token;
 use tokio_postgres::Client;
+
+use crate::support::client::{Answer, Socket};
+use crate::support::postgres::Database;
+use crate::support::server::Server;
 
 /// A field that is a text.
 fn text<'a>(resource: &'a Value, field: &str) -> &'a str {
@@ -30,4 +38,98 @@ async fn write(sql: &Client, box_id: &str, count: i64) {
 async fn head(sql: &Client, box_id: &str) -> String {
     let stream = format!("default/{box_id}");
     token(sql.query_one("select head_at from tocsin.streams where stream = $1", &[&stream]).await.unwrap().get(0))
+}
+
+/// Holds an answer against the requestError it should be.
+fn is_fault(answer: &Answer, status: u16, code: &str, variables: &[&str]) {
+    let (found_code, found) = answer.fault();
+    assert_eq!((answer.status.as_u16(), found_code.as_str()), (status, code), "{}", answer.text);
+    assert_eq!(found, variables, "{}", answer.text);
+}
+
+/// The box of the examples, with a server and a client that follows it.
+struct Scene {
+    server: Server,
+    sql: Client,
+    subscription: Value,
+    socket: Socket,
+    database: Database,
+}
+
+/// The box below the server's URL.
+const BOX: &str = "/nms/v1/default/tel%3A%2B15550001111";
+
+impl Scene {
+    async fn new() -> Scene {
+        Scene::with(tocsin::config::Limits::default()).await
+    }
+
+    async fn with(limits: tocsin::config::Limits) -> Scene {
+        let database = Database::new().await;
+        let server = Server::start_with(&database, limits).await;
+        let channel = server.api.channel("alice").await;
+        let subscription = server.api.subscribe("tel%3A%2B15550001111", &channel).await;
+        let (socket, sql) = (Socket::open(&channel).await, database.connect().await);
+        Scene { server, sql, subscription, socket, database }
+    }
+
+    /// A URL of the box.
+    fn url(&self, below: &str) -> String {
+        format!("{}{BOX}{below}", self.server.api.url)
+    }
+
+    /// Replaces `{B}` by the box's URL.
+    fn filled(&self, text: &str) -> String {
+        text.replace("{B}", &self.url(""))
+    }
+
+    async fn get(&self, below: &str) -> Answer {
+        self.server.api.get(&self.url(below)).await
+    }
+
+    async fn post(&self, below: &str, body: Value) -> Answer {
+        self.server.api.post(&self.url(below), body).await
+    }
+
+    /// A request in XML by a client that reads it; `{B}` in it is the box.
+    async fn xml(&self, method: Method, below: &str, body: &str) -> Answer {
+        let headers = [("content-type", "application/xml"), ("accept", "application/xml")];
+        self.server.api.send(method, &self.url(below), &headers, Some(self.filled(body))).await
+    }
+
+    /// Makes a folder in another one, which is given by its URL; answers its URL.
+    async fn folder(&self, parent: &str, name: &str) -> String {
+        let answer = self.post("/folders", json!({ "folder": { "parentFolder": parent, "name": name } })).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        text(&answer.json()["folder"], "resourceURL").to_owned()
+    }
+
+    /// Writes an object into the folder at a path; answers its URL.
+    async fn object(&self, folder: &str) -> String {
+        let insert =
+            "insert into tocsin.messages (box_id, body, folder) values ('tel:+15550001111', 'x', $1) returning id";
+        let id: i64 = self.sql.query_one(insert, &[&folder]).await.unwrap().get(0);
+        self.url(&format!("/objects/{id}"))
+    }
+
+    /// The next events: the kind of each and its fields.
+    async fn events(&mut self, count: usize) -> Vec<(String, Value)> {
+        let lists = self.socket.lists(count).await;
+        lists.iter().map(|list| (list.kind().to_owned(), list.events[0][list.kind()].clone())).collect()
+    }
+
+    /// Asserts that everything written up to now has been taken.
+    async fn nothing_more(&mut self) {
+        let token = head(&self.sql, "tel:+15550001111").await;
+        self.socket.nothing_more(&self.server.api, &self.subscription, &token).await;
+    }
+
+    async fn end(self) {
+        self.server.stop().await;
+    }
+}
+
+/// What a list of events tells, in short: the kind and the URL of each item.
+fn told(events: &[(String, Value)]) -> Vec<(&str, &str)> {
+    events.iter().map(|(kind, fields)| (kind.as_str(), text(fields, "resourceURL"))).collect()
 }

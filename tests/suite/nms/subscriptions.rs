@@ -4,19 +4,13 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tocsin::config::Limits;
 
-use super::{head, text, write};
-use crate::support::client::{Answer, Socket};
+use super::{head, is_fault, text, write};
+use crate::support::client::Socket;
 use crate::support::eventually;
 use crate::support::postgres::Database;
 use crate::support::server::Server;
 
 const SUBSCRIPTIONS: &str = "/nms/v1/default/tel%3A%2B1/subscriptions";
-
-fn is_fault(answer: &Answer, status: u16, code: &str, variables: &[&str]) {
-    let (found_code, found) = answer.fault();
-    assert_eq!((answer.status.as_u16(), found_code.as_str()), (status, code), "{}", answer.text);
-    assert_eq!(found, variables, "{}", answer.text);
-}
 
 #[tokio::test]
 async fn a_created_subscription_is_described_in_full() {
