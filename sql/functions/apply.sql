@@ -1,6 +1,7 @@
 -- Writes what an event did into the projections, from the event alone: the same text serves the live write and a
 -- rebuild. Called row by row in the order of seq: a set-based upsert would meet one object twice and fail. Answers the
--- data, so that a caller can use it in an assignment, which is cheaper than PERFORM.
+-- data, so that a caller can use it in an assignment, which is cheaper than PERFORM. Whatever writes into projections is
+-- here, in functions named apply...: a rebuild copies those (rebuild.sql).
 create or replace function tocsin.apply(stream text, seq bigint, kind text, object_id bigint, data jsonb, edited_at timestamptz)
 returns jsonb language plpgsql as $$
 begin
