@@ -27,8 +27,12 @@ begin
         select pg_get_functiondef(oid) from pg_proc
         where pronamespace = 'tocsin'::regnamespace and proname like 'apply%'
     loop
-        execute regexp_replace(
+        definition := regexp_replace(
             definition, format('\mtocsin\.(apply\w*|%s)\M', array_to_string(tocsin.projections(), '|')), 'pg_temp.\1', 'g');
+        if definition ~ '\m(into|update|from|join)\s+tocsin\.' then
+            raise exception 'apply.sql has to do with a table that tocsin.projections() does not name: %', definition;
+        end if;
+        execute definition;
     end loop;
 end
 $$;

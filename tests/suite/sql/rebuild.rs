@@ -379,6 +379,22 @@ async fn what_the_log_no_longer_holds_is_not_thrown_away() {
 }
 
 #[tokio::test]
+async fn a_projection_that_was_left_out_is_noticed_before_anything_is_written() {
+    let database = Database::new().await;
+    let sql = database.connect().await;
+    run(&sql, &message("b", 1)).await;
+    let list = "create or replace function tocsin.projections() returns text[] language sql immutable as";
+    run(&sql, &format!("{list} $$ select array['objects', 'channels'] $$")).await;
+    let before = projected(&sql).await;
+    let said = refusal_of(&rebuild(&["--database-url", database.url()]).await);
+    assert!(
+        said.contains("a table that tocsin.projections() does not name") && said.contains("subscription"),
+        "{said}"
+    );
+    assert_eq!(projected(&sql).await, before);
+}
+
+#[tokio::test]
 async fn a_private_cluster_is_started_for_it_or_used_as_it_runs() {
     let dir = tempfile::tempdir().unwrap();
     let here = ["--data-dir", dir.path().to_str().unwrap()];
