@@ -26,7 +26,7 @@ use crate::lifecycle::Tasks;
 use crate::log::tailer;
 use crate::maintenance;
 use crate::outbound::Senders;
-use crate::postgres::embedded::Embedded;
+use crate::postgres::embedded::{self, Embedded};
 use crate::postgres::{Database, migrate};
 use crate::wire::urls::Urls;
 
@@ -60,7 +60,17 @@ impl Home {
         Ok(Home { url, cluster })
     }
 
-    /// Stops the private cluster.
+    /// For a command beside the server: the private cluster of one that is running, or else as [`Home::open`].
+    pub async fn find(choice: &DatabaseChoice) -> anyhow::Result<Home> {
+        if let DatabaseChoice::Embedded(dir) = choice
+            && let Ok(url) = embedded::running_url(dir)
+        {
+            return Ok(Home { url, cluster: Tasks::new() });
+        }
+        Home::open(choice).await
+    }
+
+    /// Stops the private cluster, if it is ours.
     pub async fn close(self) {
         self.cluster.end(CLUSTER_PATIENCE).await;
     }

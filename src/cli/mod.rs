@@ -4,6 +4,7 @@ mod client;
 mod explain;
 mod listen;
 mod migrate;
+mod rebuild;
 mod replay;
 mod serve;
 mod url;
@@ -28,6 +29,14 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Bring the database's schema up to date, and exit
     Migrate(DatabaseArgs),
+    /// Make the projections (objects, channels, subscriptions) anew from the log, and exit
+    ///
+    /// The log is replayed beside the projections; then, in one transaction, the rows that differ are put right. So
+    /// readers see nothing of it, writers wait only for that last part, and one that is interrupted changes nothing.
+    ///
+    /// It refuses while nodes are serving, unless told --while-serving. It also refuses when old events have left the
+    /// log by retention: objects, channels and subscriptions from before that time could not be made again.
+    Rebuild(rebuild::Args),
     /// Print the database URL, for psql "$(tocsin url)"
     Url(DatabaseArgs),
     /// Subscribe to a box over HTTP and print its notificationLists as they come, one line of JSON each
@@ -45,6 +54,7 @@ pub async fn run() -> anyhow::Result<()> {
         None => serve::run(cli.serve).await,
         Some(Command::Serve(args)) => serve::run(*args).await,
         Some(Command::Migrate(args)) => migrate::run(args).await,
+        Some(Command::Rebuild(args)) => rebuild::run(args).await,
         Some(Command::Url(args)) => url::run(args),
         Some(Command::Listen(args)) => listen::run(args).await,
         Some(Command::Replay(args)) => replay::run(args).await,

@@ -23,7 +23,7 @@ use super::event::Event;
 use super::rows::{self, Snapshot};
 use crate::base::backoff::Backoff;
 use crate::lifecycle::Attendant;
-use crate::postgres::Database;
+use crate::postgres::{Database, rebuild};
 
 /// The slow poll: how late an event can be when its ring was lost.
 const SLOW_POLL: Duration = Duration::from_secs(1);
@@ -299,6 +299,7 @@ impl<'a, S: Sink> Tail<'a, S> {
                 "the database is a standby (in recovery): its log cannot be followed, tocsin needs the primary"
             );
         }
+        rebuild::announce_node(&client).await?;
         client
             .batch_execute(
                 // A partition that was not analysed yet would be scanned whole, and a custom plan made for each read.

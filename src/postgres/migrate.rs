@@ -29,6 +29,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/partitions.sql", include_str!("../../sql/functions/partitions.sql")),
     ("functions/polls.sql", include_str!("../../sql/functions/polls.sql")),
     ("functions/positions.sql", include_str!("../../sql/functions/positions.sql")),
+    ("functions/rebuild.sql", include_str!("../../sql/functions/rebuild.sql")),
     ("functions/ring.sql", include_str!("../../sql/functions/ring.sql")),
     ("functions/senders.sql", include_str!("../../sql/functions/senders.sql")),
     ("functions/stamp.sql", include_str!("../../sql/functions/stamp.sql")),
@@ -38,7 +39,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("triggers/messages.sql", include_str!("../../sql/triggers/messages.sql")),
 ];
 
-/// Key of the advisory lock that one migrating node holds: 'toc' and 'm' in ASCII.
+/// Key of the advisory lock that a migrating node or a rebuild holds: 'toc' and 'm' in ASCII.
 const LOCK: i64 = 0x746f_636d;
 
 /// Migrates the database. Safe to call from many nodes at once; refuses a database older than Postgres 14, one that
@@ -53,10 +54,19 @@ pub async fn run(client: &mut Client, months_ahead: i32) -> anyhow::Result<()> {
     if standby {
         bail!("this database is a standby (in recovery): tocsin must be given the primary");
     }
-    client.execute("select pg_advisory_lock($1)", &[&LOCK]).await?;
+    keep_others_away(client).await?;
     let outcome = migrate_locked(client, months_ahead).await;
     client.execute("select pg_advisory_unlock($1)", &[&LOCK]).await?;
     outcome
+}
+
+/// Keeps other nodes from migrating, and so from starting, until the lock is given back or the connection closed.
+pub async fn keep_others_away(client: &Client) -> anyhow::Result<()> {
+    if !client.query_one("select pg_try_advisory_lock($1)", &[&LOCK]).await?.get::<_, bool>(0) {
+        info!("waiting for another tocsin, which migrates or rebuilds this database");
+        client.execute("select pg_advisory_lock($1)", &[&LOCK]).await?;
+    }
+    Ok(())
 }
 
 async fn migrate_locked(client: &mut Client, months_ahead: i32) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 pub mod embedded;
 pub mod fault;
 pub mod migrate;
+pub mod rebuild;
 
 use std::str::FromStr;
 use std::time::Duration;
