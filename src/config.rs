@@ -131,6 +131,14 @@ pub struct Limits {
     pub channels_per_user_max: u32,
     /// Size of a request body.
     pub body_bytes_max: usize,
+    /// Size of an object's payload.
+    pub payload_bytes_max: usize,
+    /// Parts of a multipart payload.
+    pub payload_parts_max: usize,
+    /// Objects that are created by one request.
+    pub bulk_objects_max: usize,
+    /// Size of such a request, in all.
+    pub bulk_bytes_max: usize,
     /// Size of a notification that an enabler posts. (The log takes events of up to 1 MiB.)
     pub callback_bytes_max: usize,
     /// Notifications a second that one node takes for one channel, and as many at once.
@@ -166,6 +174,10 @@ impl Default for Limits {
             subscriptions_per_channel_max: 1000,
             channels_per_user_max: 1000,
             body_bytes_max: 1 << 20,
+            payload_bytes_max: 25 << 20,
+            payload_parts_max: 1000,
+            bulk_objects_max: 100,
+            bulk_bytes_max: 100 << 20,
             callback_bytes_max: 256 << 10,
             callbacks_per_second_max: 1000,
             callbacks_pending_max: 100_000,

@@ -89,12 +89,9 @@ $$;
 
 create or replace function tocsin.messages_delete() returns trigger language plpgsql as $$
 begin
-    perform from tocsin.streams where stream = old.store || '/' || old.box_id for update;
-    perform from tocsin.objects where id = old.id and gone is null;
-    if not found then
+    if not tocsin.end_object(old.store || '/' || old.box_id, old.id, 'deleted') then
         return null; -- somebody else deleted it while we waited
     end if;
-    insert into tocsin.events (stream, kind, object_id) values (old.store || '/' || old.box_id, 'object.deleted', old.id);
     return old;
 end
 $$;

@@ -14,6 +14,9 @@ impl From<tokio_postgres::Error> for Error {
         if *code == SqlState::UNTRANSLATABLE_CHARACTER || *code == SqlState::CHARACTER_NOT_IN_REPERTOIRE {
             return Error::invalid("Request-Body"); // a NUL, which no text in Postgres can hold
         }
+        if *code == SqlState::PROGRAM_LIMIT_EXCEEDED {
+            return Error::TooLarge { part: "Request-Body" }; // what it says does not fit into one event
+        }
         match &code.code()[..2] {
             // Connection, resources, an operator's intervention, a transaction that lost a race: all pass.
             "08" | "53" | "57" | "40" | "55" => Error::Busy(format!("database: {db}")),

@@ -87,6 +87,23 @@ impl Fields {
         }
     }
 
+    /// A member that is a list of texts of at most `chars_max` characters each, without NUL. (An empty element of XML in a
+    /// list of several is an empty text.)
+    pub fn texts(&mut self, name: &str, chars_max: usize) -> Result<Vec<String>> {
+        let values = match self.take(name) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(values)) => values,
+            Some(value) => vec![value],
+        };
+        let read = |value| match value {
+            Value::Null => Ok(String::new()),
+            Value::String(text) if !text.contains('\0') && text.chars().count() <= chars_max => Ok(text),
+            value @ (Value::Number(_) | Value::Bool(_)) => Ok(value.to_string()),
+            _ => Err(Error::invalid(name)),
+        };
+        values.into_iter().map(read).collect()
+    }
+
     /// A text. A NUL, which no text in Postgres can hold, is refused, and so is what is longer than anybody needs.
     pub fn text(&mut self, name: &str) -> Result<Option<String>> {
         match self.take(name) {

@@ -8,7 +8,7 @@ mod reference;
 mod subscription;
 
 pub use event::{EventListShape, event, reset_box};
-pub use object::object;
+pub use object::{object, read_object, read_object_list};
 pub use reference::{folder_id, object_id, read_references, reference};
 pub use subscription::{
     NewSubscription, SubscriptionUpdate, parse_token, read_subscription, read_subscription_update, subscription,

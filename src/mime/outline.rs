@@ -1,0 +1,237 @@
+//! What a payload consists of: its parts as ranges of its bytes, and its text.
+
+use mail_parser::decoders::charsets::map::charset_decoder;
+use mail_parser::decoders::html::html_to_text;
+use serde::{Deserialize, Serialize};
+
+use super::Head;
+use super::boundary::{Found, Scanner};
+use super::encoding::{Decoder, Encoding};
+
+/// Bytes of the headers of a part, at most.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Bytes of text that are kept of all parts together, for whoever searches.
+const TEXT_BYTES_MAX: usize = 16 << 10;
+
+/// A part: of a multipart payload each of the first level, of another one the whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its Content-Type with parameters.
+    #[serde(rename = "type")]
+    pub content_type: String,
+    /// Its Content-ID, without angle brackets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its Content-Location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// Its Content-Disposition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disposition: Option<String>,
+    /// Bytes of its content, decoded.
+    pub size: u64,
+    /// Where in the payload its content begins.
+    pub offset: u64,
+    /// Bytes of its content in the payload.
+    pub length: u64,
+    /// How its content is encoded there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
+}
+
+/// A payload that cannot be taken: too many parts, or a part with endless headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused;
+
+/// The outline of a payload whose bytes are passing.
+#[derive(Debug)]
+pub struct Outline {
+    scanner: Option<Scanner>,
+    parts: Parts,
+}
+
+impl Outline {
+    /// Of a payload that its sender describes so, and that has no more than `parts_max` parts.
+    pub fn new(head: &Head, parts_max: usize) -> Self {
+        let mut parts = Parts { done: Vec::new(), open: None, texts: Vec::new(), parts_max, refused: false };
+        let scanner = head.boundary.as_deref().map(Scanner::new);
+        if scanner.is_none() && !head.media_type.starts_with("multipart/") {
+            // As it is stored: whatever it came in has been decoded.
+            parts.open = Some(Open::content(&Head { encoding: None, ..head.clone() }, 0, parts.text_room()));
+        }
+        Outline { scanner, parts }
+    }
+
+    /// More of the payload.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<(), Refused> {
+        match &mut self.scanner {
+            Some(scanner) => scanner.feed(bytes, &mut |found| self.parts.take(found)),
+            None => self.parts.take(Found::Bytes(bytes)),
+        }
+        if self.parts.refused { Err(Refused) } else { Ok(()) }
+    }
+
+    /// All of it: its parts in their order, and their texts.
+    pub fn end(mut self) -> Result<(Vec<Part>, Vec<String>), Refused> {
+        match self.scanner.take() {
+            Some(scanner) => scanner.end(&mut |found| self.parts.take(found)),
+            None => self.parts.take(Found::End),
+        }
+        if self.parts.refused { Err(Refused) } else { Ok((self.parts.done, self.parts.texts)) }
+    }
+}
+
+#[derive(Debug)]
+struct Parts {
+    done: Vec<Part>,
+    open: Option<Open>,
+    texts: Vec<String>,
+    parts_max: usize,
+    refused: bool,
+}
+
+/// A part whose end has not come yet.
+#[derive(Debug)]
+enum Open {
+    /// Its headers are not complete.
+    Head { at: u64, lines: Vec<u8> },
+    /// Its headers are known.
+    Content { part: Part, decoder: Decoder, decoded: Vec<u8>, text: Option<Text> },
+}
+
+impl Parts {
+    fn take(&mut self, found: Found<'_>) {
+        if self.refused {
+            return;
+        }
+        match found {
+            Found::Begin(_) if self.done.len() >= self.parts_max => self.refused = true,
+            Found::Begin(at) => self.open = Some(Open::Head { at, lines: Vec::new() }),
+            Found::Bytes(bytes) => self.bytes(bytes),
+            Found::End => self.end(),
+        }
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        match &mut self.open {
+            None => {}
+            Some(Open::Content { part, decoder, decoded, text }) => {
+                part.length += bytes.len() as u64;
+                decoded.clear();
+                decoder.decode(bytes, decoded);
+                part.size += decoded.len() as u64;
+                if let Some(text) = text {
+                    text.take(decoded);
+                }
+            }
+            Some(Open::Head { at, lines }) => {
+                let before = lines.len();
+                lines.extend_from_slice(bytes);
+                if let Some((head, content)) = split_head(lines, before) {
+                    let (at, content) = (*at + content as u64, lines.split_off(content));
+                    self.open = Some(Open::content(&Head::parse(&lines[..head]), at, self.text_room()));
+                    self.bytes(&content);
+                } else if lines.len() > HEAD_BYTES_MAX {
+                    self.refused = true;
+                }
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        match self.open.take() {
+            None => {}
+            // Headers, and nothing else.
+            Some(Open::Head { at, lines }) => {
+                let at = at + lines.len() as u64;
+                self.open = Some(Open::content(&Head::parse(&lines), at, self.text_room()));
+                self.end();
+            }
+            Some(Open::Content { mut part, mut decoder, mut decoded, text }) => {
+                decoded.clear();
+                decoder.end(&mut decoded);
+                part.size += decoded.len() as u64;
+                self.done.push(part);
+                if let Some(mut text) = text {
+                    text.take(&decoded);
+                    self.texts.extend(text.read());
+                }
+            }
+        }
+    }
+
+    fn text_room(&self) -> usize {
+        TEXT_BYTES_MAX.saturating_sub(self.texts.iter().map(String::len).sum())
+    }
+}
+
+impl Open {
+    fn content(head: &Head, offset: u64, text_room: usize) -> Open {
+        let part = Part {
+            content_type: head.content_type().to_owned(),
+            id: head.id.clone(),
+            location: head.location.clone(),
+            disposition: head.disposition.clone(),
+            size: 0,
+            offset,
+            length: 0,
+            encoding: head.encoding,
+        };
+        let text = (head.media_type.starts_with("text/") && text_room > 0).then(|| Text {
+            charset: head.charset.clone(),
+            html: head.media_type == "text/html",
+            room: text_room,
+            bytes: Vec::new(),
+        });
+        Open::Content { part, decoder: Decoder::new(head.encoding), decoded: Vec::new(), text }
+    }
+}
+
+/// Where header lines end and where the content begins, if the blank line between them is there; the first `known` bytes
+/// have been looked at before.
+fn split_head(bytes: &[u8], known: usize) -> Option<(usize, usize)> {
+    let blank = |rest: &[u8]| match rest {
+        [b'\n', ..] => Some(1),
+        [b'\r', b'\n', ..] => Some(2),
+        _ => None,
+    };
+    if let Some(length) = blank(bytes) {
+        return Some((0, length));
+    }
+    let from = known.saturating_sub(3);
+    let ends = bytes[from..].iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| from + at + 1);
+    ends.filter_map(|end| blank(&bytes[end..]).map(|length| (end, end + length))).next()
+}
+
+/// The text of a part.
+#[derive(Debug)]
+struct Text {
+    charset: Option<String>,
+    html: bool,
+    /// Bytes that may be kept.
+    room: usize,
+    bytes: Vec<u8>,
+}
+
+impl Text {
+    fn take(&mut self, bytes: &[u8]) {
+        let room = self.room - self.bytes.len();
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// What there is to search for; `None` when that is nothing.
+    fn read(self) -> Option<String> {
+        let decode = self.charset.and_then(|charset| charset_decoder(charset.as_bytes()));
+        let mut text = match decode {
+            Some(decode) => decode(&self.bytes),
+            None => String::from_utf8_lossy(&self.bytes).into_owned(),
+        };
+        if self.html {
+            text = html_to_text(&text);
+        }
+        let text = text.replace('\0', " "); // which no text in Postgres can hold
+        let text = text.trim_end_matches('\u{fffd}').trim(); // a letter that was cut
+        let text = &text[..text.floor_char_boundary(self.room)];
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+}
