@@ -102,8 +102,7 @@ mod tests {
     #[test]
     fn a_range_only_if_it_is_still_the_same() {
         let tag = tag("a").unwrap();
-        for (only_if, expected) in
-            [("\"a\"", Extent::Part(1..2)), ("\"b\"", Extent::Whole), ("W/\"a\"", Extent::Whole)]
+        for (only_if, expected) in [("\"a\"", Extent::Part(1..2)), ("\"b\"", Extent::Whole), ("W/\"a\"", Extent::Whole)]
         {
             let mut headers = HeaderMap::from_iter([(header::RANGE, HeaderValue::from_static("bytes=1-1"))]);
             headers.insert(header::IF_RANGE, HeaderValue::from_static(only_if));

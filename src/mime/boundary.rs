@@ -168,3 +168,101 @@ impl Scanner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The parts of a body fed in pieces of these sizes, over and over: where each begins, and its bytes.
+    fn parts(boundary: &str, body: &[u8], sizes: &[usize]) -> Vec<(usize, Vec<u8>)> {
+        let (mut scanner, mut parts, mut open) = (Scanner::new(boundary), Vec::<(usize, Vec<u8>)>::new(), false);
+        let mut take = |found: Found<'_>| match found {
+            Found::Begin(at) => {
+                assert!(!std::mem::replace(&mut open, true));
+                parts.push((at as usize, Vec::new()));
+            }
+            Found::Bytes(bytes) => {
+                assert!(open && !bytes.is_empty());
+                parts.last_mut().unwrap().1.extend_from_slice(bytes);
+            }
+            Found::End => assert!(std::mem::replace(&mut open, false)),
+        };
+        let (mut rest, mut sizes) = (body, sizes.iter().cycle());
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(*sizes.next().unwrap_or(&usize::MAX)));
+            scanner.feed(now, &mut take);
+            rest = later;
+        }
+        scanner.end(&mut take);
+        assert!(!open);
+        parts
+    }
+
+    /// The same, line by line over the whole body.
+    fn parts_of_whole(boundary: &str, body: &[u8]) -> Vec<(usize, Vec<u8>)> {
+        let (mut parts, mut begin, mut at) = (Vec::new(), None, 0);
+        let lines: Vec<&[u8]> = body.split_inclusive(|byte| *byte == b'\n').collect();
+        for line in lines {
+            let text = line.strip_suffix(b"\n").map_or(line, |text| text.strip_suffix(b"\r").unwrap_or(text));
+            let text = if line.ends_with(b"\n") { text } else { line.strip_suffix(b"\r").unwrap_or(line) };
+            if let Some(rest) = text.strip_prefix(format!("--{boundary}").as_bytes()) {
+                let (last, padding) = rest.strip_prefix(b"--").map_or((false, rest), |padding| (true, padding));
+                if padding.iter().all(|byte| b" \t".contains(byte)) && padding.len() <= PADDING_BYTES_MAX {
+                    if let Some(begin) = begin {
+                        let part = &body[begin..at.max(begin)];
+                        let part =
+                            part.strip_suffix(b"\n").map_or(part, |part| part.strip_suffix(b"\r").unwrap_or(part));
+                        parts.push((begin, part.to_vec()));
+                    }
+                    begin = Some(at + line.len());
+                    if last {
+                        return parts;
+                    }
+                }
+            }
+            at += line.len();
+        }
+        parts.extend(begin.map(|begin| (begin, body[begin..].to_vec())));
+        parts
+    }
+
+    #[test]
+    fn the_line_break_before_a_delimiter_is_the_delimiters() {
+        let found =
+            parts("b", b"preamble\r\n--b\r\n1\r\n\r\n--b \t\r\n2\n--bb\n--b\n\r\n--b--\r\nepilogue\r\n--b\r\n", &[1]);
+        let texts: Vec<_> = found.iter().map(|(_, part)| std::str::from_utf8(part).unwrap()).collect();
+        assert_eq!(texts, ["1\r\n", "2\n--bb", ""]);
+        assert_eq!(found[0].0, 15);
+    }
+
+    #[test]
+    fn a_body_that_breaks_off_ends_its_last_part() {
+        assert_eq!(parts("b", b"--b\r\nx\r\n", &[3]), [(5, b"x\r\n".to_vec())]);
+        assert_eq!(parts("b", b"--b\r\nx\r\n--b--", &[3]), [(5, b"x".to_vec())]);
+        assert_eq!(parts("b", b"--b\r\nx\r\n--b-", &[3]), [(5, b"x\r\n--b-".to_vec())]);
+        assert_eq!(parts("b", b"", &[1]), []);
+    }
+
+    /// Bodies that are made of what matters.
+    fn pieces() -> impl Strategy<Value = Vec<u8>> {
+        const WORDS: &[&str] = &["--b", "--b--", "--", "-", "b", "\r\n", "\n", "\r", " ", "\t", "x: y", "\0", "text"];
+        vec(
+            prop_oneof![4 => proptest::sample::select(WORDS).prop_map(|word| word.as_bytes().to_vec()),
+                        1 => vec(any::<u8>(), 0..5)],
+            0..40,
+        )
+        .prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn however_it_is_cut_the_parts_are_the_same(body in pieces(), sizes in vec(1_usize..9, 1..4)) {
+            prop_assert_eq!(parts("b", &body, &sizes), parts_of_whole("b", &body));
+        }
+    }
+}

@@ -120,7 +120,11 @@ mod tests {
     fn what_is_not_said_is_plain_text() {
         for lines in ["", "nonsense", "Content-Type:", "Content-Transfer-Encoding: 8bit"] {
             let head = Head::parse(lines.as_bytes());
-            assert_eq!((head.content_type(), head.is_plain_utf8(), head.encoding), ("text/plain", true, None), "{lines}");
+            assert_eq!(
+                (head.content_type(), head.is_plain_utf8(), head.encoding),
+                ("text/plain", true, None),
+                "{lines}"
+            );
         }
         for (given, plain) in [
             ("text/plain; charset=UTF-8", true),

@@ -235,3 +235,98 @@ impl Text {
         (!text.is_empty()).then(|| text.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mail_parser::{MessageParser, MimeHeaders};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn outline(
+        content_type: &str,
+        body: &[u8],
+        piece: usize,
+        parts_max: usize,
+    ) -> Result<(Vec<Part>, Vec<String>), Refused> {
+        let head = Head::parse(format!("Content-Type: {content_type}").as_bytes());
+        let mut outline = Outline::new(&head, parts_max);
+        for piece in body.chunks(piece) {
+            outline.take(piece)?;
+        }
+        outline.end()
+    }
+
+    #[test]
+    fn what_is_not_multipart_is_one_part_and_a_multipart_without_boundary_none() {
+        let (parts, texts) = outline("text/html; charset=iso-8859-1", b"<p>caf\xe9 <b>noir</b></p>", 3, 10).unwrap();
+        assert_eq!((parts[0].offset, parts[0].length, parts[0].size), (0, 23, 23));
+        assert_eq!((parts.len(), texts), (1, vec!["café noir".to_owned()]));
+        let (parts, texts) = outline("multipart/mixed", b"--b\r\n\r\nx\r\n--b--", 3, 10).unwrap();
+        assert_eq!((parts, texts), (vec![], vec![]));
+    }
+
+    #[test]
+    fn text_is_kept_within_bounds_and_without_nul() {
+        let text = "é".repeat(TEXT_BYTES_MAX);
+        let body = format!("--b\r\n\r\na\0bc\r\n--b\r\n\r\n{text}\r\n--b\r\n\r\nlate\r\n--b--");
+        let (_, texts) = outline("multipart/mixed; boundary=b", body.as_bytes(), 1000, 10).unwrap();
+        assert_eq!(texts[0], "a bc");
+        assert!(texts.len() == 2 && texts[1].chars().all(|letter| letter == 'é'), "{}", texts.len());
+        assert!((TEXT_BYTES_MAX - 8..=TEXT_BYTES_MAX).contains(&texts.iter().map(String::len).sum()));
+    }
+
+    #[test]
+    fn too_many_parts_and_endless_headers_are_refused() {
+        let body = "--b\r\n\r\n".repeat(4);
+        assert!(outline("multipart/mixed; boundary=b", body.as_bytes(), 2, 4).is_ok());
+        assert_eq!(outline("multipart/mixed; boundary=b", body.as_bytes(), 2, 3), Err(Refused));
+        let body = format!("--b\r\n{}", "X: y\r\n".repeat(4000));
+        assert_eq!(outline("multipart/mixed; boundary=b", body.as_bytes(), 1000, 3), Err(Refused));
+    }
+
+    /// A part as a sender writes it: its bytes, whether it is in base64, and whether it is text.
+    fn part() -> impl Strategy<Value = (Vec<u8>, bool, bool)> {
+        (vec(any::<u8>(), 0..200), any::<bool>(), any::<bool>()).prop_map(|(bytes, base64, text)| match text {
+            true => (bytes.iter().map(|byte| b' ' + byte % 95).collect(), base64, text),
+            false => (bytes, base64, text),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_mail_parser_finds_the_same(parts in vec(part(), 1..6), piece in 1_usize..50) {
+            use base64::Engine;
+            let mut body = Vec::new();
+            for (n, (bytes, base64, text)) in parts.iter().enumerate() {
+                let kind = if *text { "text/plain" } else { "image/png" };
+                body.extend(format!("--=_x\r\nContent-Type: {kind}; name=\"{n}\"\r\nContent-ID: <id{n}>\r\n").bytes());
+                if *base64 {
+                    body.extend(b"Content-Transfer-Encoding: base64\r\n\r\n");
+                    let encoded = base64::engine::general_purpose::STANDARD.encode(bytes);
+                    encoded.as_bytes().chunks(76).for_each(|line| body.extend([line, b"\r\n"].concat()));
+                } else {
+                    body.extend(b"Content-Transfer-Encoding: binary\r\n\r\n");
+                    body.extend(bytes);
+                    body.extend(b"\r\n");
+                }
+            }
+            body.extend(b"--=_x--\r\n");
+            let content_type = "multipart/mixed; boundary=\"=_x\"";
+            let (ours, _) = outline(content_type, &body, piece, 10).unwrap();
+            let message = [format!("Content-Type: {content_type}\r\n\r\n").as_bytes(), &body].concat();
+            let theirs = MessageParser::default().parse(&message).unwrap();
+            prop_assert_eq!(ours.len(), theirs.parts.len() - 1);
+            for ((ours, theirs), (bytes, ..)) in ours.iter().zip(&theirs.parts[1..]).zip(&parts) {
+                prop_assert_eq!(ours.id.as_deref(), theirs.content_id());
+                let stored = &body[usize::try_from(ours.offset).unwrap()..][..usize::try_from(ours.length).unwrap()];
+                let (mut decoder, mut content) = (Decoder::new(ours.encoding), Vec::new());
+                decoder.decode(stored, &mut content);
+                decoder.end(&mut content);
+                prop_assert_eq!(&content, bytes);
+                prop_assert_eq!(ours.size, bytes.len() as u64);
+            }
+        }
+    }
+}

@@ -16,8 +16,8 @@ use multer::{Field, Multipart};
 use crate::base::{Error, Result};
 use crate::http::extract::{Body, media_type};
 use crate::http::state::App;
-use crate::mime::encoding::Decoder;
 use crate::mime::Head;
+use crate::mime::encoding::Decoder;
 use crate::store::payload::Payload;
 use crate::store::payload::upload::{Claim, Upload};
 use crate::wire::json::Media;
@@ -69,8 +69,7 @@ pub struct Form {
 impl Form {
     fn new(body: HttpBody, boundary: String, bytes_max: usize) -> Form {
         let between = Arc::new(AtomicUsize::new(0));
-        let paced =
-            Paced { body: body.into_data_stream(), left: bytes_max, between: between.clone(), pause: false };
+        let paced = Paced { body: body.into_data_stream(), left: bytes_max, between: between.clone(), pause: false };
         Form { entries: Multipart::new(paced, boundary), between }
     }
 

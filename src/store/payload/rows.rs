@@ -31,8 +31,7 @@ pub async fn append(database: &Database, upload: i64, at: i64, bytes: &[u8]) -> 
 /// Removes uploads that came to nothing.
 pub async fn discard(database: &Database, uploads: &[i64]) -> Result<()> {
     let client = database.get().await?;
-    let statement =
-        client.prepare_cached("delete from tocsin.payloads where id = any ($1) and hash is null").await?;
+    let statement = client.prepare_cached("delete from tocsin.payloads where id = any ($1) and hash is null").await?;
     client.execute(&statement, &[&uploads]).await?;
     Ok(())
 }

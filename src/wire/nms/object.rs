@@ -209,7 +209,8 @@ mod tests {
 
     #[test]
     fn what_is_too_much_or_no_text_is_refused() {
-        let attribute = |name: Value, value: Value| json!({ "attributes": { "attribute": [{ "name": name, "value": value }] } });
+        let attribute =
+            |name: Value, value: Value| json!({ "attributes": { "attribute": [{ "name": name, "value": value }] } });
         let many: Vec<Value> = (0..201).map(|n| json!({ "name": n.to_string() })).collect();
         for (bad, part) in [
             (json!({ "attributes": { "attribute": many } }), "attributes"),
