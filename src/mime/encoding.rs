@@ -70,10 +70,9 @@ impl Decoder {
     pub fn end(&mut self, out: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.held);
         match self.encoding {
-            Some(Encoding::Base64) => {
-                self.sound &= held.len() != 1;
-                let _ = BASE64.decode_vec(&held, out); // (one letter alone says nothing)
-            }
+            // One letter alone says nothing, and nothing but letters was held: it cannot fail.
+            Some(Encoding::Base64) if held.len() > 1 => drop(BASE64.decode_vec(&held, out)),
+            Some(Encoding::Base64) => self.sound &= held.is_empty(),
             Some(Encoding::QuotedPrintable) if held != b"=" => out.extend_from_slice(&held),
             _ => {}
         }
@@ -133,6 +132,19 @@ mod tests {
         }
         decoder.end(&mut out);
         (out, decoder.is_sound())
+    }
+
+    #[test]
+    fn what_is_no_base64_is_left_out() {
+        for (text, content) in
+            [("aGVsbG8", "hello"), ("aG Vs\tbG8=\r\n", "hello"), ("aGVs*bG8=", "hello"), ("aGVsb", "hel"), ("b", "")]
+        {
+            let (out, sound) = decoded(Encoding::Base64, &[text.as_bytes()]);
+            assert_eq!(
+                (out.as_slice(), sound),
+                (content.as_bytes(), text.ends_with(['8', '=', '\n']) && !text.contains('*'))
+            );
+        }
     }
 
     #[test]

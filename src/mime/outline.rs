@@ -57,7 +57,8 @@ impl Outline {
         let scanner = head.boundary.as_deref().map(Scanner::new);
         if scanner.is_none() && !head.media_type.starts_with("multipart/") {
             // As it is stored: whatever it came in has been decoded.
-            parts.open = Some(Open::content(&Head { encoding: None, ..head.clone() }, 0, parts.text_room()));
+            let head = Head { encoding: None, ..head.clone() };
+            parts.open = Some(Open::Content(Content::new(&head, 0, parts.text_room())));
         }
         Outline { scanner, parts }
     }
@@ -96,7 +97,16 @@ enum Open {
     /// Its headers are not complete.
     Head { at: u64, lines: Vec<u8> },
     /// Its headers are known.
-    Content { part: Part, decoder: Decoder, decoded: Vec<u8>, text: Option<Text> },
+    Content(Box<Content>),
+}
+
+#[derive(Debug)]
+struct Content {
+    part: Part,
+    decoder: Decoder,
+    /// Room for what is decoded.
+    decoded: Vec<u8>,
+    text: Option<Text>,
 }
 
 impl Parts {
@@ -115,21 +125,13 @@ impl Parts {
     fn bytes(&mut self, bytes: &[u8]) {
         match &mut self.open {
             None => {}
-            Some(Open::Content { part, decoder, decoded, text }) => {
-                part.length += bytes.len() as u64;
-                decoded.clear();
-                decoder.decode(bytes, decoded);
-                part.size += decoded.len() as u64;
-                if let Some(text) = text {
-                    text.take(decoded);
-                }
-            }
+            Some(Open::Content(content)) => content.take(bytes),
             Some(Open::Head { at, lines }) => {
                 let before = lines.len();
                 lines.extend_from_slice(bytes);
                 if let Some((head, content)) = split_head(lines, before) {
                     let (at, content) = (*at + content as u64, lines.split_off(content));
-                    self.open = Some(Open::content(&Head::parse(&lines[..head]), at, self.text_room()));
+                    self.open = Some(Open::Content(Content::new(&Head::parse(&lines[..head]), at, self.text_room())));
                     self.bytes(&content);
                 } else if lines.len() > HEAD_BYTES_MAX {
                     self.refused = true;
@@ -144,18 +146,13 @@ impl Parts {
             // Headers, and nothing else.
             Some(Open::Head { at, lines }) => {
                 let at = at + lines.len() as u64;
-                self.open = Some(Open::content(&Head::parse(&lines), at, self.text_room()));
-                self.end();
-            }
-            Some(Open::Content { mut part, mut decoder, mut decoded, text }) => {
-                decoded.clear();
-                decoder.end(&mut decoded);
-                part.size += decoded.len() as u64;
+                let (part, _) = Content::new(&Head::parse(&lines), at, 0).end();
                 self.done.push(part);
-                if let Some(mut text) = text {
-                    text.take(&decoded);
-                    self.texts.extend(text.read());
-                }
+            }
+            Some(Open::Content(content)) => {
+                let (part, text) = content.end();
+                self.done.push(part);
+                self.texts.extend(text);
             }
         }
     }
@@ -165,8 +162,8 @@ impl Parts {
     }
 }
 
-impl Open {
-    fn content(head: &Head, offset: u64, text_room: usize) -> Open {
+impl Content {
+    fn new(head: &Head, offset: u64, text_room: usize) -> Box<Content> {
         let part = Part {
             content_type: head.content_type().to_owned(),
             id: head.id.clone(),
@@ -183,7 +180,28 @@ impl Open {
             room: text_room,
             bytes: Vec::new(),
         });
-        Open::Content { part, decoder: Decoder::new(head.encoding), decoded: Vec::new(), text }
+        Box::new(Content { part, decoder: Decoder::new(head.encoding), decoded: Vec::new(), text })
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        self.part.length += bytes.len() as u64;
+        self.decoded.clear();
+        self.decoder.decode(bytes, &mut self.decoded);
+        self.add_decoded();
+    }
+
+    fn end(mut self: Box<Self>) -> (Part, Option<String>) {
+        self.decoded.clear();
+        self.decoder.end(&mut self.decoded);
+        self.add_decoded();
+        (self.part, self.text.and_then(Text::read))
+    }
+
+    fn add_decoded(&mut self) {
+        self.part.size += self.decoded.len() as u64;
+        if let Some(text) = &mut self.text {
+            text.take(&self.decoded);
+        }
     }
 }
 

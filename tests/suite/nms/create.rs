@@ -282,6 +282,19 @@ async fn what_is_too_large_is_refused() {
 }
 
 #[tokio::test]
+async fn what_does_not_fit_into_an_event_is_refused() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let part = format!("--IN\r\nContent-Location: {}\r\n\r\nx\r\n", "x".repeat(10_000));
+    let headers = "Content-Type: multipart/mixed; boundary=IN";
+    let answer = create(&server.api, json!({}), headers, part.repeat(200).as_bytes()).await;
+    assert_eq!((answer.status.as_u16(), answer.fault().1[0].as_str()), (413, "Request-Body"));
+    let sql = database.connect().await;
+    eventually("nothing is left behind", async || (payloads(&sql).await == 0).then_some(())).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn an_upload_that_is_interrupted_leaves_nothing() {
     use tokio::io::AsyncWriteExt;
     let database = Database::new().await;
