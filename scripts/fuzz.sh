@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 seconds=${1:-60}
 shift || true
 targets=("$@")
-[[ ${#targets[@]} -gt 0 ]] || targets=(json xml form socket token)
+[[ ${#targets[@]} -gt 0 ]] || targets=(json xml form socket token multipart)
 command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz
 
 for target in "${targets[@]}"; do

@@ -28,6 +28,7 @@ use crate::maintenance;
 use crate::outbound::Senders;
 use crate::postgres::embedded::{self, Embedded};
 use crate::postgres::{Database, migrate};
+use crate::store::payload::upload::Uploads;
 use crate::wire::urls::Urls;
 
 /// How long sessions and requests may take to end.
@@ -120,6 +121,8 @@ impl Server {
         let (tasks, hub) = (Tasks::new(), Arc::new(Hub::default()));
         let (confirmations, tail) = (Arc::new(Confirmations::default()), Arc::new(tailer::Status::default()));
         let undelivered = Arc::new(Undelivered::default());
+        let limits = &config.limits;
+        let uploads = Arc::new(Uploads::new(limits.payload_bytes_max, limits.payload_parts_max));
         let delivery = Arc::new(Delivery {
             database: database.clone(),
             hub: hub.clone(),
@@ -139,6 +142,7 @@ impl Server {
             delivery: delivery.clone(),
             senders: senders.clone(),
             callback_rates: Arc::new(Rates::new(config.limits.callbacks_per_second_max)),
+            uploads: uploads.clone(),
             tail: tail.clone(),
             tasks: tasks.clone(),
         };
@@ -151,6 +155,9 @@ impl Server {
         let (for_undelivered, stop) = (database.clone(), tasks.stopping());
         let noting = undelivered.clone();
         tasks.spawn("undelivered", async move { noting.run(&for_undelivered, stop).await });
+        let (for_uploads, stop) = (database.clone(), tasks.stopping());
+        tasks.spawn("uploads", async move { uploads.run(&for_uploads, stop).await });
+        tasks.spawn("payloads", maintenance::payloads(database.clone(), tasks.stopping()));
         tasks.spawn("expire", maintenance::expire(database.clone(), tasks.stopping()));
         let months = config.limits.partitions_months_ahead;
         tasks.spawn("partitions", maintenance::partitions(database.clone(), months, tasks.stopping()));

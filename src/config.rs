@@ -138,6 +138,14 @@ pub struct Limits {
     pub folder_entries_max: u32,
     /// Size of a request body.
     pub body_bytes_max: usize,
+    /// Size of an object's payload.
+    pub payload_bytes_max: usize,
+    /// Parts of a multipart payload.
+    pub payload_parts_max: usize,
+    /// Objects that are created by one request.
+    pub bulk_objects_max: usize,
+    /// Size of such a request, in all.
+    pub bulk_bytes_max: usize,
     /// Size of a notification that an enabler posts. (The log takes events of up to 1 MiB.)
     pub callback_bytes_max: usize,
     /// Notifications a second that one node takes for one channel, and as many at once.
@@ -162,8 +170,6 @@ pub struct Limits {
     pub objects_expire_seconds: u64,
     /// For how long a search finds what has vanished.
     pub tombstones_keep_seconds: u64,
-    /// Flags in one request.
-    pub flags_max: usize,
 }
 
 impl Default for Limits {
@@ -182,6 +188,10 @@ impl Default for Limits {
             copied_items_max: 10_000,
             folder_entries_max: 1000,
             body_bytes_max: 1 << 20,
+            payload_bytes_max: 25 << 20,
+            payload_parts_max: 1000,
+            bulk_objects_max: 100,
+            bulk_bytes_max: 100 << 20,
             callback_bytes_max: 256 << 10,
             callbacks_per_second_max: 1000,
             callbacks_pending_max: 100_000,
@@ -195,7 +205,6 @@ impl Default for Limits {
             partitions_months_ahead: 3,
             objects_expire_seconds: 0,
             tombstones_keep_seconds: 30 * 86400,
-            flags_max: 100,
         }
     }
 }

@@ -11,6 +11,8 @@ pub mod log;
 
 pub mod filter;
 
+pub mod mime;
+
 pub mod subscription;
 
 pub mod channel;

@@ -61,6 +61,22 @@ fn imports_go_downwards() {
             ],
         ),
         ("postgres", &["log", "filter", "subscription", "channel", "store", "wire", "delivery", "http", "app", "cli"]),
+        (
+            "mime",
+            &[
+                "postgres",
+                "log",
+                "filter",
+                "subscription",
+                "channel",
+                "store",
+                "wire",
+                "delivery",
+                "http",
+                "app",
+                "cli",
+            ],
+        ),
         ("log", &["filter", "subscription", "channel", "store", "wire", "delivery", "http", "app", "cli"]),
         ("filter", &["subscription", "channel", "store", "wire", "delivery", "http", "app", "cli"]),
         ("store", &["subscription", "channel", "wire", "delivery", "http", "app", "cli"]),
@@ -112,9 +128,15 @@ fn each_kind_of_effect_has_its_place() {
             "store/moves.rs",
         ],
     );
-    for pure in
-        ["filter/", "wire/", "channel/cursor.rs", "channel/queue.rs", "channel/secret.rs", "delivery/positions.rs"]
-    {
+    for pure in [
+        "filter/",
+        "mime/",
+        "wire/",
+        "channel/cursor.rs",
+        "channel/queue.rs",
+        "channel/secret.rs",
+        "delivery/positions.rs",
+    ] {
         only_in("tokio::", pure, &[]);
         only_in(".await", pure, &[]);
     }

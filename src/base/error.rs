@@ -22,6 +22,18 @@ pub enum Error {
         /// The valid values, comma-separated.
         valid: String,
     },
+    /// A part of the message is larger than this server takes (SVC0002, 413).
+    #[error("message part {part} is too large")]
+    TooLarge {
+        /// The part.
+        part: &'static str,
+    },
+    /// A part of the message is in a format that this server does not read (SVC0002, 415).
+    #[error("message part {part} says a media type that cannot be read")]
+    UnsupportedMedia {
+        /// The part.
+        part: &'static str,
+    },
     /// There is no such resource (SVC0004).
     #[error("no such {what}")]
     NotFound {

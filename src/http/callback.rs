@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
 
 use super::extract::{Body, PathIds};
 use super::state::App;
@@ -20,20 +19,17 @@ const KEY_HEADERS: [&str; 2] = ["Idempotency-Key", "Message-ID"];
 const KEY_CHARS_MAX: usize = 255;
 
 /// Takes a notification with any root element: 204 when it is in the log.
-pub async fn post(State(app): State<App>, ids: PathIds, request: Request) -> Result<Response> {
+pub async fn post(State(app): State<App>, ids: PathIds, request: Request) -> Result<StatusCode> {
     let channel = admit(&app, &ids)?;
     let key = key(request.headers())?;
-    let body = match Body::from_request(request, &app).await {
-        Ok(body) => body,
-        Err(refusal) => return Ok(refusal),
-    };
+    let body = Body::from_request(request, &app).await?;
     let notification = match body.format() {
         Format::Json => callback::read_json(&body.bytes)?,
         Format::Xml => callback::read_xml(&body.bytes)?,
     };
     let callback = Callback { format: body.format(), body: notification, key: key.as_deref() };
     rows::take_callback(&app.database, &channel, &callback, app.limits.callbacks_pending_max).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The channel, if the URL is genuine and not used too often.

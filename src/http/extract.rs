@@ -5,9 +5,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 
-use super::fault;
 use super::state::App;
 use crate::base::ids::{BoxName, ChannelId, SubscriptionId, UserId};
 use crate::base::{Error, Format, Result};
@@ -58,6 +56,12 @@ impl PathIds {
     pub fn folder(&self) -> Result<i64> {
         let id = self.plain("folderId").ok().and_then(folder_of);
         id.ok_or(Error::NotFound { what: "folder" })
+    }
+
+    /// `{payloadPartId}`: `p1` is the first.
+    pub fn payload_part(&self) -> Result<usize> {
+        let number = self.plain("payloadPartId")?.strip_prefix('p').and_then(|number| number.parse().ok());
+        number.filter(|number| *number > 0).ok_or(Error::NotFound { what: "payloadPart" })
     }
 
     /// `{token}`.
@@ -131,6 +135,11 @@ pub struct Body {
 pub struct BodyOrForm(pub Body);
 
 impl Body {
+    /// One of which it is said what it is, or nothing.
+    pub fn new(media: Option<Media>, bytes: Bytes) -> Self {
+        Body { media: media.unwrap_or_else(|| look(&bytes)), bytes }
+    }
+
     /// What is in it, below its root.
     pub fn fields(&self, root: &str) -> Result<Fields> {
         Fields::read(self.media, &self.bytes, root)
@@ -143,50 +152,45 @@ impl Body {
 }
 
 impl FromRequest<App> for Body {
-    type Rejection = Response;
+    type Rejection = Error;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+    async fn from_request(request: Request, app: &App) -> Result<Self> {
         if media_type(request.headers()) == Some(Media::Form) {
-            return Err(unsupported());
+            return Err(UNSUPPORTED);
         }
         read_body(request, app).await
     }
 }
 
 impl FromRequest<App> for BodyOrForm {
-    type Rejection = Response;
+    type Rejection = Error;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+    async fn from_request(request: Request, app: &App) -> Result<Self> {
         read_body(request, app).await.map(BodyOrForm)
     }
 }
 
-async fn read_body(request: Request, app: &App) -> Result<Body, Response> {
+const UNSUPPORTED: Error = Error::UnsupportedMedia { part: "Content-Type" };
+const TOO_LARGE: Error = Error::TooLarge { part: "Request-Body" };
+
+async fn read_body(request: Request, app: &App) -> Result<Body> {
     let media = media_type(request.headers());
     if media.is_none() && request.headers().contains_key(header::CONTENT_TYPE) {
-        return Err(unsupported());
+        return Err(UNSUPPORTED);
     }
     // One that announces its size need not come first.
     if usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX) > app.limits.body_bytes_max {
-        return Err(too_large());
+        return Err(TOO_LARGE);
     }
     match Bytes::from_request(request, app).await {
-        Ok(bytes) => Ok(Body { media: media.unwrap_or_else(|| look(&bytes)), bytes }),
+        Ok(bytes) => Ok(Body::new(media, bytes)),
         Err(BytesRejection::FailedToBufferBody(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(too_large())
+            Err(TOO_LARGE)
         }
-        Err(_) => Err(Error::invalid("Request-Body").into_response()),
+        Err(_) => Err(Error::invalid("Request-Body")),
     }
 }
 
 fn look(body: &[u8]) -> Media {
     if body.trim_ascii_start().starts_with(b"<") { Media::Xml } else { Media::Json }
-}
-
-fn unsupported() -> Response {
-    fault::of_http(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type")
-}
-
-fn too_large() -> Response {
-    fault::of_http(StatusCode::PAYLOAD_TOO_LARGE, "Request-Body")
 }

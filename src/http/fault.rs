@@ -58,6 +58,8 @@ impl Fault {
                 "Invalid input value for message part %1, valid values are %2",
                 &[part, valid],
             ),
+            Error::TooLarge { part } => service(Is::PAYLOAD_TOO_LARGE, "SVC0002", INVALID, &[part]),
+            Error::UnsupportedMedia { part } => service(Is::UNSUPPORTED_MEDIA_TYPE, "SVC0002", INVALID, &[part]),
             Error::NotFound { .. } => service(Is::NOT_FOUND, "SVC0004", NO_ADDRESS, &["Request-URI"]),
             Error::NotFoundAt { url } => service(Is::NOT_FOUND, "SVC0004", NO_ADDRESS, &[url]),
             Error::Unknown { kind, value } => service(Is::NOT_FOUND, "SVC2008", "Unknown %1 %2", &[kind, value]),

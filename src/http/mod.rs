@@ -1,6 +1,7 @@
 //! The HTTP API: one nest per specification. Every answer that is not a success is a `requestError`.
 
 pub mod callback;
+pub mod conditional;
 pub mod connection;
 pub mod extract;
 pub mod fault;

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use headers::HeaderMapExt;
 use serde_json::Value;
 
+use super::conditional;
 use super::extract::media_type;
 use super::fault::{self, Missing, linked};
 use crate::base::Format;
@@ -32,6 +33,22 @@ impl IntoResponse for Document {
     }
 }
 
+/// As [`Document`], with an ETag of what is written: a client that has it already gets 304.
+#[derive(Debug, Clone)]
+pub struct Tagged(pub Value);
+
+/// Marks an answer that gets an ETag.
+#[derive(Debug, Clone, Copy)]
+struct WithTag;
+
+impl IntoResponse for Tagged {
+    fn into_response(self) -> Response {
+        let mut response = Document(self.0).into_response();
+        response.extensions_mut().insert(WithTag);
+        response
+    }
+}
+
 /// What a request asks for: `None` when it accepts nothing that we write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Wanted(Option<Format>);
@@ -41,19 +58,27 @@ pub async fn represent(State(urls): State<Arc<Urls>>, mut request: Request, next
     let wanted = wanted(request.uri(), request.headers());
     request.extensions_mut().insert(Wanted(wanted));
     let path = request.uri().path().to_owned();
+    let known = conditional::known(request.headers());
     let mut response = next.run(request).await;
     let Some(Document(mut document)) = response.extensions_mut().remove() else { return response };
     if let Some(Missing(what)) = response.extensions().get() {
         document["requestError"] = linked(what, &urls.absolute(&path), document["requestError"].take());
     }
-    let (head, _) = response.into_parts();
-    match wanted {
-        Some(Format::Xml) => {
-            let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"))];
-            (head, content_type, xml::write(&document)).into_response()
+    let (content_type, text) = match wanted {
+        Some(Format::Xml) => ("application/xml", xml::write(&document)),
+        Some(Format::Json) | None => ("application/json", document.to_string()),
+    };
+    let tag = response.extensions_mut().remove::<WithTag>().and_then(|WithTag| conditional::tag_of(text.as_bytes()));
+    let (mut head, _) = response.into_parts();
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(tag) = tag {
+        head.headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+        if conditional::has(known.as_ref(), &tag) {
+            return conditional::not_modified(&tag);
         }
-        Some(Format::Json) | None => (head, Json(document)).into_response(),
+        head.headers.typed_insert(tag);
     }
+    (head, text).into_response()
 }
 
 /// The format a client reads: 406 for one who reads neither. Handlers that answer with a body ask for it before they

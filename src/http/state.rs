@@ -11,6 +11,7 @@ use crate::lifecycle::Tasks;
 use crate::log::tailer::Status;
 use crate::outbound::Senders;
 use crate::postgres::Database;
+use crate::store::payload::upload::Uploads;
 use crate::wire::urls::Urls;
 
 /// The parts of a running server.
@@ -32,6 +33,8 @@ pub struct App {
     pub senders: Senders,
     /// How often enablers post.
     pub callback_rates: Arc<Rates>,
+    /// Payloads on their way into storage.
+    pub uploads: Arc<Uploads>,
     /// How the log is followed.
     pub tail: Arc<Status>,
     /// To wait for sessions at the end.

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use crate::base::Result;
 use crate::postgres::Database;
+use crate::store::payload;
 
 /// How often channels and subscriptions that outlived their time are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
@@ -19,6 +20,8 @@ const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
 const CALLBACK_KEYS_EVERY: Duration = Duration::from_secs(600);
 /// How many are forgotten in one transaction.
 const CALLBACK_KEYS_BATCH: i32 = 10_000;
+/// How often payloads that nobody has are looked for.
+const PAYLOADS_EVERY: Duration = Duration::from_secs(900);
 
 /// How often objects and tombstones that outlived their time are looked for.
 const OBJECTS_EVERY: Duration = Duration::from_secs(60);
@@ -88,6 +91,11 @@ async fn in_batches(database: &Database, function: &str, seconds: u64) -> Result
             return Ok(());
         }
     }
+}
+
+/// Removes uploads that nobody finished, and payloads whose objects are gone.
+pub async fn payloads(database: Database, stop: CancellationToken) -> anyhow::Result<()> {
+    every(PAYLOADS_EVERY, stop, "payloads", || payload::sweep(&database)).await
 }
 
 async fn every<F: Future<Output = Result<()>>>(

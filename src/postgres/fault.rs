@@ -14,8 +14,11 @@ impl From<tokio_postgres::Error> for Error {
         if *code == SqlState::UNTRANSLATABLE_CHARACTER || *code == SqlState::CHARACTER_NOT_IN_REPERTOIRE {
             return Error::invalid("Request-Body"); // a NUL, which no text in Postgres can hold
         }
-        if *code == SqlState::DUPLICATE_OBJECT || *code == SqlState::PROGRAM_LIMIT_EXCEEDED {
-            return Error::Policy { rule: db.message().to_owned() }; // a name that is taken, an event that is too large
+        if *code == SqlState::DUPLICATE_OBJECT {
+            return Error::Policy { rule: db.message().to_owned() }; // a name that is taken
+        }
+        if *code == SqlState::PROGRAM_LIMIT_EXCEEDED {
+            return Error::TooLarge { part: "Request-Body" }; // what it says does not fit into one event
         }
         match &code.code()[..2] {
             // Connection, resources, an operator's intervention, a transaction that lost a race: all pass.

@@ -27,6 +27,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/objects.sql", include_str!("../../sql/functions/objects.sql")),
     ("functions/moves.sql", include_str!("../../sql/functions/moves.sql")),
     ("functions/partitions.sql", include_str!("../../sql/functions/partitions.sql")),
+    ("functions/payloads.sql", include_str!("../../sql/functions/payloads.sql")),
     ("functions/polls.sql", include_str!("../../sql/functions/polls.sql")),
     ("functions/positions.sql", include_str!("../../sql/functions/positions.sql")),
     ("functions/rebuild.sql", include_str!("../../sql/functions/rebuild.sql")),

@@ -1,9 +1,12 @@
 //! The SQL of objects.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Json;
 
-use super::Object;
+use super::payload::Payload;
+use super::payload::upload::Claim;
+use super::{Created, NewObject, Object, Place, payload};
 use crate::base::ids::BoxName;
 use crate::base::{Error, Result};
 use crate::log::event::ItemState;
@@ -11,11 +14,12 @@ use crate::postgres::Database;
 
 const NO_OBJECT: Error = Error::NotFound { what: "object" };
 
-fn object_id(text: &str) -> Result<i64> {
+/// The id of an object as it stands in a URL: any text may stand there, [`Error::NotFound`] when it can be none.
+pub fn object_id(text: &str) -> Result<i64> {
     text.parse().map_err(|_| NO_OBJECT)
 }
 
-/// An object of a box by the id in its URL. [`Error::NotFound`] when there is none, any text may be asked for.
+/// An object of a box by the id in its URL. [`Error::NotFound`] when there is none.
 pub async fn get_object(database: &Database, of: &BoxName, id: &str) -> Result<Object> {
     let id = object_id(id)?;
     let client = database.get().await?;
@@ -34,6 +38,7 @@ pub async fn get_object(database: &Database, of: &BoxName, id: &str) -> Result<O
             correlation_tag: row.get("correlation_tag"),
             ..ItemState::default()
         },
+        payload: payload::of_column(row.get("payload")),
         seq: row.get("seq"),
         created_at: row.get("created_at"),
     })
@@ -62,4 +67,48 @@ pub async fn delete_objects(database: &Database, of: &BoxName, ids: &[i64]) -> R
     let delete = "select ended from tocsin.end_objects($1, $2, 'deleted')";
     let rows = database.get().await?.query(delete, &[&of.stream().as_str(), &ids]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Creates an object, with the payload that was uploaded for it. [`Error::Invalid`] names `parentFolder` when that is
+/// not there, and `parentFolderPath` when it cannot be one.
+pub async fn create_object(
+    database: &Database,
+    of: &BoxName,
+    new: &NewObject,
+    payload: Option<(Payload, Claim)>,
+) -> Result<Created> {
+    let (payload, claim) = payload.unzip();
+    let data = json!({
+        "attributes": new.attributes, "flags": (!new.flags.is_empty()).then_some(&new.flags),
+        "correlationId": new.correlation_id, "correlationTag": new.correlation_tag, "payload": payload,
+    });
+    let (parent, path) = match &new.place {
+        Place::Anywhere => (None, None),
+        Place::Folder(id) => (Some(*id), None),
+        Place::Path(path) => (None, Some(path.as_str())),
+    };
+    let client = database.get().await?;
+    let statement = client.prepare_cached(include_str!("../../sql/queries/object_create.sql")).await?;
+    let upload = claim.as_ref().map(Claim::id);
+    let row = client
+        .query_one(&statement, &[&of.stream().as_str(), &parent, &path, &Json(data), &upload])
+        .await
+        .map_err(|fault| match fault.code() {
+            Some(&SqlState::NO_DATA_FOUND) => Error::invalid("parentFolder"),
+            Some(&SqlState::INVALID_PARAMETER_VALUE) => Error::invalid("parentFolderPath"),
+            _ => fault.into(),
+        })?;
+    if let Some(claim) = claim {
+        claim.kept();
+    }
+    Ok(Created { id: row.get(0), folder_path: row.get(1) })
+}
+
+/// Deletes an object. [`Error::NotFound`] when there is none.
+pub async fn delete_object(database: &Database, of: &BoxName, id: &str) -> Result<()> {
+    let id = object_id(id)?;
+    let client = database.get().await?;
+    let statement = client.prepare_cached("select tocsin.end_object($1, $2, 'deleted')").await?;
+    let row = client.query_one(&statement, &[&of.stream().as_str(), &id]).await?;
+    if row.get(0) { Ok(()) } else { Err(NO_OBJECT) }
 }

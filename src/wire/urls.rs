@@ -135,6 +135,16 @@ impl Urls {
         format!("{}/objects/{}/flags/{}", self.store_box(of), segment(object), segment(flag))
     }
 
+    /// The payload of an object.
+    pub fn payload(&self, of: &BoxName, id: i64) -> String {
+        format!("{}/payload", self.object(of, id))
+    }
+
+    /// A part of it; `p1` is the first.
+    pub fn payload_part(&self, of: &BoxName, id: i64, number: usize) -> String {
+        format!("{}/payloadParts/p{number}", self.object(of, id))
+    }
+
     /// A folder; 0 is the root.
     pub fn folder(&self, of: &BoxName, id: i64) -> String {
         match id {

@@ -1,6 +1,8 @@
 //! What strangers send, read by our decoders: whatever it is, it is understood or refused, and nothing panics.
 
+use tocsin::base::ids::BoxName;
 use tocsin::channel::ChannelType;
+use tocsin::mime::{Head, Outline};
 use tocsin::wire::json::{Fields, Media};
 use tocsin::wire::{callback, nc, nms, xml};
 
@@ -8,8 +10,8 @@ use tocsin::wire::{callback, nc, nms, xml};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 5] =
-    [("json", json), ("xml", xml), ("form", form), ("socket", socket), ("token", token)];
+pub const ALL: [(&str, Target); 6] =
+    [("json", json), ("xml", xml), ("form", form), ("socket", socket), ("token", token), ("multipart", multipart)];
 
 /// Everything that reads a body.
 fn read_all(media: Media, body: &[u8]) {
@@ -18,6 +20,9 @@ fn read_all(media: Media, body: &[u8]) {
     let _ = fields("notificationChannel").and_then(|fields| nc::read_channel(fields, &types));
     let _ = fields("notificationChannelLifetime").and_then(nc::read_lifetime);
     let _ = fields("nmsSubscription").and_then(nms::read_subscription);
+    let of = BoxName::parse("store", "box").expect("a box");
+    let _ = fields("object").and_then(|fields| nms::read_object(fields, &of));
+    let _ = fields("objectList").and_then(|fields| nms::read_object_list(fields, &of));
     let _ = fields("nmsSubscriptionUpdate").and_then(nms::read_subscription_update);
 }
 
@@ -53,4 +58,23 @@ pub fn socket(message: &[u8]) {
 /// A restartToken.
 pub fn token(text: &[u8]) {
     let _ = nms::parse_token(&String::from_utf8_lossy(text));
+}
+
+/// A payload in parts, with the boundary `b`: however it is cut, its outline is the same, and its parts lie within it.
+pub fn multipart(body: &[u8]) {
+    let head = Head::parse(b"Content-Type: multipart/mixed; boundary=b");
+    let outline = |piece: usize| {
+        let mut outline = Outline::new(&head, 100);
+        let taken = body.chunks(piece).try_for_each(|piece| outline.take(piece));
+        taken.and_then(|()| outline.end())
+    };
+    let whole = outline(body.len().max(1));
+    assert_eq!(outline(1), whole);
+    assert_eq!(outline(7), whole);
+    let mut at = 0;
+    for part in whole.map(|(parts, _)| parts).unwrap_or_default() {
+        assert!(part.offset >= at && part.size <= part.length);
+        at = part.offset + part.length;
+    }
+    assert!(at <= body.len() as u64);
 }

@@ -18,7 +18,7 @@ use crate::wire::nms::{self, FlagOperation};
 pub async fn update(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let of = ids.store_box()?;
     let fields = body.fields("bulkUpdate")?;
-    let update = nms::read_bulk_update(fields, app.limits.references_max, app.limits.flags_max)?;
+    let update = nms::read_bulk_update(fields, app.limits.references_max)?;
     let patch = match update.operation {
         FlagOperation::AddFlag => json!({ "addFlags": update.flags }),
         FlagOperation::RemoveFlag => json!({ "removeFlags": update.flags }),

@@ -23,7 +23,7 @@ pub async fn list(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Docu
 /// Replaces the whole set.
 pub async fn replace(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.object()?);
-    let flags = nms::read_flags(body.fields("flagList")?, app.limits.flags_max)?;
+    let flags = nms::read_flags(body.fields("flagList")?)?;
     rows::change_object(&app.database, &of, id, json!({ "flags": flags })).await?;
     let object = rows::get_object(&app.database, &of, id).await?;
     Ok(Document(nms::flag_list(&object.state.flags, &of, object.id, &app.urls)))

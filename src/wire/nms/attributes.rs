@@ -22,7 +22,7 @@ pub fn read_attributes(fields: &mut Fields) -> Result<Map<String, Value>> {
     let mut merged: Vec<(String, String, Vec<String>)> = Vec::new(); // folded name, name, values
     for mut attribute in list.list("attribute")? {
         let name = attribute.required("name").map_err(|_| refused())?;
-        let values = attribute.texts("value", VALUE_CHARS_MAX).map_err(|_| refused())?;
+        let values = attribute.texts_or_none("value", VALUE_CHARS_MAX).map_err(|_| refused())?;
         let folded = fold(&name);
         match merged.iter_mut().find(|(known, ..)| *known == folded) {
             Some((.., known)) => known.extend(values),

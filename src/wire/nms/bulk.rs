@@ -26,14 +26,14 @@ pub enum FlagOperation {
 }
 
 /// Reads a `bulkUpdate`.
-pub fn read_bulk_update(mut fields: Fields, references_max: usize, flags_max: usize) -> Result<BulkUpdate> {
+pub fn read_bulk_update(mut fields: Fields, references_max: usize) -> Result<BulkUpdate> {
     const OPERATIONS: &str = "AddFlag, RemoveFlag";
     let operation = match fields.text_not_empty("operation")?.as_deref() {
         Some("AddFlag") => FlagOperation::AddFlag,
         Some("RemoveFlag") => FlagOperation::RemoveFlag,
         _ => return Err(Error::choice("operation", OPERATIONS)),
     };
-    let flags = fields.fields("flags")?.map(|flags| read_flags(flags, flags_max)).transpose()?.unwrap_or_default();
+    let flags = fields.fields("flags")?.map(read_flags).transpose()?.unwrap_or_default();
     if flags.is_empty() {
         return Err(Error::invalid("flags"));
     }

@@ -7,6 +7,8 @@ use crate::base::{Error, Result};
 use crate::wire::json::Fields;
 use crate::wire::urls::Urls;
 
+/// Flags in one request, at most.
+const FLAGS_MAX: usize = 100;
 /// Longest name of a flag, in characters.
 const FLAG_CHARS_MAX: usize = 255;
 
@@ -20,11 +22,11 @@ pub fn flags_of(flags: &[String], url: &str) -> Value {
     json!({ "flag": flags, "resourceURL": url })
 }
 
-/// Reads what is in a FlagList, at most so many.
-pub fn read_flags(mut fields: Fields, flags_max: usize) -> Result<Vec<String>> {
+/// Reads what is in a FlagList.
+pub fn read_flags(mut fields: Fields) -> Result<Vec<String>> {
     let flags = fields.texts_or_none("flag", FLAG_CHARS_MAX)?;
-    if flags.len() > flags_max {
-        return Err(Error::Policy { rule: format!("at most {flags_max} flags at once") });
+    if flags.len() > FLAGS_MAX {
+        return Err(Error::Policy { rule: format!("at most {FLAGS_MAX} flags at once") });
     }
     flags.into_iter().map(check_flag).collect()
 }

@@ -17,7 +17,7 @@ pub use bulk::{BulkUpdate, FlagOperation, read_bulk_delete, read_bulk_update};
 pub use event::{EventListShape, event, reset_box};
 pub use flags::{check_flag, flag_list, flags_of, read_flags};
 pub use folder::{NewFolder, Shown, folder, name, read_folder, read_name};
-pub use object::object;
+pub use object::{object, read_object, read_object_list};
 pub use path::{canonical_path, object_at, read_paths};
 pub use reference::{TargetSource, folder_id, folder_of, object_id, read_references, read_target_source, reference};
 pub use subscription::{

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tocsin::config::Limits;
 
-use super::{BOX, Scene, is_fault, text, told};
+use super::{EXAMPLE_BOX, Scene, is_fault, text, told};
 use crate::support::client::Answer;
 
 /// The attributes of a folder, each with its values.
@@ -475,7 +475,7 @@ async fn of_two_who_make_a_name_at_once_one_does() {
     let api = &scene.server.api;
     for round in 0..10 {
         let wish = json!({ "folder": { "parentFolderPath": "/", "name": format!("f{round}") } });
-        let path = format!("{BOX}/folders");
+        let path = format!("{EXAMPLE_BOX}/folders");
         let (one, two, three) =
             tokio::join!(api.post(&path, wish.clone()), api.post(&path, wish.clone()), api.post(&path, wish));
         let mut statuses = [one, two, three].map(|answer| answer.status.as_u16());

@@ -25,6 +25,8 @@ pub struct Api {
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+    /// The same, as far as it is text.
     pub text: String,
 }
 
@@ -57,6 +59,17 @@ impl Api {
 
     /// Any request; `path` is below the server's URL, or a whole URL. A body is sent as it is.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
+        self.send_bytes(method, path, headers, body.map(String::into_bytes)).await
+    }
+
+    /// As [`Api::send`], with a body that need not be text.
+    pub async fn send_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Answer {
         let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
         let mut request = self.http.request(method, url);
         for (name, value) in headers {
@@ -67,7 +80,8 @@ impl Api {
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        Answer { status, headers, text: response.text().await.unwrap() }
+        let bytes = response.bytes().await.unwrap().to_vec();
+        Answer { status, headers, text: String::from_utf8_lossy(&bytes).into_owned(), bytes }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
