@@ -1,5 +1,6 @@
 //! The NMS API: subscriptions and what they deliver, restartTokens, filters, objects.
 
+mod backends;
 mod filters;
 mod objects;
 mod subscriptions;
