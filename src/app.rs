@@ -145,6 +145,7 @@ impl Server {
         let months = config.limits.partitions_months_ahead;
         tasks.spawn("partitions", maintenance::partitions(database.clone(), months, tasks.stopping()));
         tasks.spawn("callback keys", maintenance::callback_keys(database.clone(), tasks.stopping()));
+        tasks.spawn("terms", maintenance::terms(database.clone(), tasks.stopping()));
         tasks.spawn("http", serve(listener, app, tasks.stopping()));
         info!("listening on {address}");
         Ok(Server { address, url: root, tail, tasks, home, database, confirmations, undelivered })

@@ -129,6 +129,10 @@ pub struct Limits {
     pub subscriptions_per_channel_max: u32,
     /// Channels of one user.
     pub channels_per_user_max: u32,
+    /// Results in one answer to a search whose client set no maxEntries.
+    pub search_entries_default: u32,
+    /// Most results in one answer.
+    pub search_entries_max: u32,
     /// Size of a request body.
     pub body_bytes_max: usize,
     /// Size of a notification that an enabler posts. (The log takes events of up to 1 MiB.)
@@ -165,6 +169,8 @@ impl Default for Limits {
             subscription_seconds_max: 30 * 86400,
             subscriptions_per_channel_max: 1000,
             channels_per_user_max: 1000,
+            search_entries_default: 100,
+            search_entries_max: 1000,
             body_bytes_max: 1 << 20,
             callback_bytes_max: 256 << 10,
             callbacks_per_second_max: 1000,
@@ -190,6 +196,9 @@ impl Limits {
         }
         if self.callbacks_per_second_max == 0 {
             faults.push("callbacks_per_second_max: at least 1".to_owned());
+        }
+        if self.search_entries_default == 0 || self.search_entries_max == 0 {
+            faults.push("search_entries_default, search_entries_max: at least 1".to_owned());
         }
         if self.poll_seconds == 0 {
             faults.push("poll_seconds: at least 1".to_owned());

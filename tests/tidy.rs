@@ -101,7 +101,15 @@ fn each_kind_of_effect_has_its_place() {
     only_in(
         "tokio_postgres",
         "",
-        &["postgres/", "log/", "channel/rows.rs", "channel/confirm.rs", "subscription/rows.rs", "store/rows.rs"],
+        &[
+            "postgres/",
+            "log/",
+            "channel/rows.rs",
+            "channel/confirm.rs",
+            "subscription/rows.rs",
+            "store/rows.rs",
+            "store/search/rows.rs",
+        ],
     );
     for pure in
         ["filter/", "wire/", "channel/cursor.rs", "channel/queue.rs", "channel/secret.rs", "delivery/positions.rs"]

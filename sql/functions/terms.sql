@@ -75,11 +75,14 @@ create or replace function tocsin.terms_of_value(of_stream text, name text, valu
             || tocsin.quoted_term(of_stream, tocsin.value_term(name, value)))::tsquery
 $$;
 
--- How far the ids of objects have been given out, and a transaction id that everybody who drew one of them is older than.
+-- How far the ids of objects have been given out, and a transaction id that everybody who drew one of them is older than;
+-- null when no object is beyond the watermark, so that nothing is written while nothing happens.
 create or replace function tocsin.terms_mark(out reached bigint, out at text) language plpgsql as $$
 begin
     select case when is_called then last_value else 0 end into reached from tocsin.object_ids;
-    at := pg_current_xact_id()::text; -- after the ids
+    if reached > (select watermark from tocsin.terms_progress) then
+        at := pg_current_xact_id()::text; -- after the ids
+    end if;
 end
 $$;
 

@@ -24,6 +24,9 @@ pub fn response(error: &Error) -> Response {
     if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST")); // it is one of a search
+    }
     if let Error::NotFound { what } = error {
         response.extensions_mut().insert(Missing(what));
     }
@@ -82,6 +85,9 @@ impl Fault {
             }
             Error::Unavailable { feature } => {
                 policy(Is::FORBIDDEN, "POL2006", "Requested feature %1 is not available", &[feature])
+            }
+            Error::UnknownPreset { name } => {
+                policy(Is::METHOD_NOT_ALLOWED, "POL2006", "Requested feature %1 is not available", &[name])
             }
             Error::Policy { rule } => policy(Is::FORBIDDEN, "POL0001", POLICY, &[rule]),
             Error::SimultaneousPolls => {

@@ -1,6 +1,7 @@
 //! What is in the boxes.
 
 pub mod rows;
+pub mod search;
 
 use chrono::{DateTime, Utc};
 

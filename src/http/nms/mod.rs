@@ -2,10 +2,11 @@
 
 pub mod bulk;
 pub mod objects;
+pub mod search;
 pub mod subscriptions;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::state::App;
 use super::{collection, only};
@@ -14,6 +15,7 @@ use super::{collection, only};
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/objects/{objectId}", only("GET", get(objects::read)))
+        .route("/objects/operations/search", only("POST", post(search::objects)))
         .route("/subscriptions", collection(subscriptions::list, subscriptions::create))
         .route(
             "/subscriptions/{subscriptionId}",

@@ -3,6 +3,7 @@
 mod backends;
 mod filters;
 mod objects;
+mod search;
 mod subscriptions;
 mod tokens;
 
