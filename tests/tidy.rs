@@ -108,7 +108,7 @@ fn each_kind_of_effect_has_its_place() {
             "channel/confirm.rs",
             "subscription/rows.rs",
             "store/rows.rs",
-            "store/search/rows.rs",
+            "store/search/",
         ],
     );
     for pure in

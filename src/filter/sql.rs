@@ -17,6 +17,16 @@ pub enum Items {
     Events,
 }
 
+impl Items {
+    /// Their attributes, a folder's name among them.
+    pub fn attributes(self) -> &'static str {
+        match self {
+            Items::Folders => "i.attributes || jsonb_build_object('Name', i.name)",
+            Items::Objects | Items::Events => "i.attributes",
+        }
+    }
+}
+
 /// A filter in SQL.
 #[derive(Debug, Clone)]
 pub struct Predicate {
@@ -66,19 +76,12 @@ impl Writer<'_> {
         format!("($1::text[])[{}]", self.texts.len())
     }
 
-    fn attributes(&self) -> &'static str {
-        match self.items {
-            Items::Folders => "i.attributes || jsonb_build_object('Name', i.name)",
-            Items::Objects | Items::Events => "i.attributes",
-        }
-    }
-
     fn stored_at(&self) -> &'static str {
         if self.items == Items::Events { "i.stored_at" } else { "i.created_at" }
     }
 
     fn condition(&mut self, criterion: &Criterion) -> String {
-        let values = format!("tocsin.values_of({})", self.attributes());
+        let values = format!("tocsin.values_of({})", self.items.attributes());
         match criterion {
             Criterion::Attribute { name, value } if value_without_case(name) => {
                 let (name, value) = (self.text(fold(name)), self.text(value.to_ascii_lowercase()));

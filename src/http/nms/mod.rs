@@ -16,6 +16,7 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/objects/{objectId}", only("GET", get(objects::read)))
         .route("/objects/operations/search", only("POST", post(search::objects)))
+        .route("/folders/operations/search", only("POST", post(search::folders)))
         .route("/subscriptions", collection(subscriptions::list, subscriptions::create))
         .route(
             "/subscriptions/{subscriptionId}",

@@ -1,6 +1,7 @@
-//! Searches for objects of a box (spec/nms 3.8). They go on from a place in the order asked for, never from a count, so
+//! Searches for objects and folders of a box (spec/nms 3.8). They go on from a place in the order asked for, never from a count, so
 //! that what comes and goes meanwhile neither repeats nor hides anything.
 
+pub mod folders;
 mod order;
 pub mod rows;
 

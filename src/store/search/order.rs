@@ -1,9 +1,10 @@
 //! The order of results in SQL, and going on from a place in it.
 
 use super::{Place, SORT_ATTRIBUTES_MAX, Search, Sort};
-use crate::base::fold;
+use crate::base::{Error, Result, fold};
+use crate::filter::sql::Items;
 
-/// The order of a search on `tocsin.objects i`. What comes from outside is in `texts`, elements of the array `$1`.
+/// The order of a search on `tocsin.objects i` or `tocsin.folders i`. What comes from outside is in `texts`, elements of the array `$1`.
 #[derive(Debug)]
 pub(super) struct Order {
     /// Values of attributes, then a seq that tells the rest apart: each with whether it rises.
@@ -13,7 +14,8 @@ pub(super) struct Order {
 
 impl Order {
     /// That of a search. In a box the time of storing rises strictly with created_seq, so that is the date.
-    pub fn new(search: &Search, texts: &mut Vec<String>) -> Order {
+    pub fn new(search: &Search, items: Items, texts: &mut Vec<String>) -> Order {
+        let attributes = items.attributes();
         let mut keys = Vec::new();
         for sort in &search.sort {
             match sort {
@@ -21,7 +23,7 @@ impl Order {
                 Sort::Attribute { name, ascending } if keys.len() < SORT_ATTRIBUTES_MAX => {
                     let name = text(texts, fold(name));
                     let first =
-                        format!("select v.value from tocsin.values_of(i.attributes) v where v.name = {name} limit 1");
+                        format!("select v.value from tocsin.values_of({attributes}) v where v.name = {name} limit 1");
                     keys.push((format!("left(coalesce(({first}), ''), 100) collate \"C\""), *ascending));
                 }
                 Sort::Attribute { .. } => {}
@@ -44,10 +46,10 @@ impl Order {
         format!("array[{}]::text[] as keys, {} as place_seq", keys.join(", "), self.seq.0)
     }
 
-    /// What comes after a place; `None` when the place is one of another order.
-    pub fn after(&self, place: &Place, texts: &mut Vec<String>) -> Option<String> {
+    /// What comes after a place. [`Error::Invalid`] when the place is one of another order.
+    pub fn after(&self, place: &Place, texts: &mut Vec<String>) -> Result<String> {
         if place.keys.len() != self.keys.len() {
-            return None;
+            return Err(Error::invalid("fromCursor"));
         }
         let beyond = |rises: bool| if rises { ">" } else { "<" };
         let mut condition = format!("{} {} {}", self.seq.0, beyond(self.seq.1), place.seq);
@@ -55,7 +57,7 @@ impl Order {
             let value = text(texts, value.clone());
             condition = format!("({key} {} {value} or ({key} = {value} and {condition}))", beyond(*rises));
         }
-        Some(condition)
+        Ok(condition)
     }
 
     /// Whether results come as they were created.

@@ -10,7 +10,7 @@ use super::{Found, Place, Scope, Search, Top};
 use crate::base::ids::BoxName;
 use crate::base::{Error, Result};
 use crate::filter::sql::{Items, Predicate};
-use crate::postgres::Database;
+use crate::postgres::{Database, Pooled};
 use crate::store::rows::object;
 
 /// What the index finds is looked at one by one up to so many objects; where there are more, a walk along the box meets
@@ -22,10 +22,7 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Runs a search: one batch, all of it as of one moment.
 pub async fn search(database: &Database, search: &Search) -> Result<Found> {
     let mut client = database.get().await?;
-    let transaction =
-        client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
-    // One box is a small part of all, whatever statistics say; and compiling costs more than it saves.
-    transaction.batch_execute("set local enable_seqscan = off; set local jit = off").await?;
+    let transaction = begin(&mut client).await?;
     let head = head(&transaction, &search.of).await?;
     if search.created_after > head {
         return Err(Error::invalid("value")); // a creationCursor of another history
@@ -37,6 +34,15 @@ pub async fn search(database: &Database, search: &Search) -> Result<Found> {
     let found = batch(&transaction, search, folders.as_deref(), head).await?;
     transaction.commit().await?;
     Ok(found)
+}
+
+/// Everything that a search reads is of one moment.
+pub(super) async fn begin(client: &mut Pooled) -> Result<Transaction<'_>> {
+    let transaction =
+        client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+    // One box is a small part of all, whatever statistics say; and compiling costs more than it saves.
+    transaction.batch_execute("set local enable_seqscan = off; set local jit = off").await?;
+    Ok(transaction)
 }
 
 /// Seq of the newest event of the box, 0 when there is none.
@@ -74,14 +80,14 @@ async fn batch(transaction: &Transaction<'_>, search: &Search, folders: Option<&
         None => Predicate { condition: "true".to_owned(), terms: None, texts: Vec::new() },
     };
     let candidates = candidates(transaction, search, &wanted).await?;
-    let order = Order::new(search, &mut wanted.texts);
+    let order = Order::new(search, Items::Objects, &mut wanted.texts);
     let mut conditions = vec![
         "i.box_id = $2 and i.store = $3".to_owned(),
         if search.of_vanished() { "i.gone is not null" } else { "i.gone is null" }.to_owned(),
         wanted.condition,
     ];
     if let Some(place) = &search.from {
-        conditions.push(order.after(place, &mut wanted.texts).ok_or_else(|| Error::invalid("fromCursor"))?);
+        conditions.push(order.after(place, &mut wanted.texts)?);
     }
     let limit = i64::from(search.max_entries) + 1;
     let (store, box_id) = (search.of.store(), search.of.box_id());
@@ -142,7 +148,7 @@ async fn candidates(transaction: &Transaction<'_>, search: &Search, wanted: &Pre
 }
 
 /// The rows of a batch, and whether there are more.
-async fn read(
+pub(super) async fn read(
     transaction: &Transaction<'_>,
     statement: &str,
     parameters: &[&(dyn ToSql + Sync)],

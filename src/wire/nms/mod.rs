@@ -11,7 +11,7 @@ mod subscription;
 pub use event::{EventListShape, event, reset_box};
 pub use object::object;
 pub use reference::{folder_id, object_id, read_references, reference};
-pub use selection::{Selection, found_objects, read_selection};
+pub use selection::{Selection, check_for_folders, found_folders, found_objects, read_selection};
 pub use subscription::{
     NewSubscription, SubscriptionUpdate, parse_token, read_subscription, read_subscription_update, subscription,
     subscription_list,

@@ -2,17 +2,19 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::criteria::{folder_path, read_criteria};
-use super::object::object;
+use super::object::{object, values};
 use super::reference::{folder_id, reference};
 use crate::base::ids::BoxName;
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, fold};
 use crate::config::Limits;
 use crate::filter::{Criterion, Operator};
+use crate::store::search::folders::{FoundFolder, FoundFolders, InRoot};
 use crate::store::search::{Found, Place, SORT_ATTRIBUTES_MAX, Scope, Search, Sort, Top};
 use crate::wire::json::Fields;
 use crate::wire::urls::Urls;
@@ -184,6 +186,62 @@ pub fn found_objects(asked: &Selection, found: &Found, urls: &Urls) -> Value {
         list["creationCursor"] = json!(creation_cursor(seq));
     }
     json!({ root: list })
+}
+
+/// Refuses a search for folders that asks what only objects can be asked.
+pub fn check_for_folders(asked: &Selection) -> Result<()> {
+    const TYPES: &str = "Date, Attribute, AllTextAttributes, Flag, WholeWord, PresetSearch, Conversation";
+    if asked.search.of_vanished() || asked.search.of_created() {
+        return Err(Error::choice("type", TYPES));
+    }
+    Ok(())
+}
+
+/// Writes the answer to a search for folders: a `folderList`.
+pub fn found_folders(asked: &Selection, found: &FoundFolders, urls: &Urls) -> Value {
+    let of = &asked.search.of;
+    let root = found.root.iter().map(|contents| root_folder(of, contents, urls));
+    let folders = found.folders.iter().map(|folder| folder_fields(of, folder, urls));
+    let mut list = json!({ "folder": root.chain(folders).collect::<Vec<_>>() });
+    if let Some(place) = &found.next {
+        list["cursor"] = json!(cursor(&asked.fingerprint, place));
+    }
+    json!({ "folderList": list })
+}
+
+fn folder_fields(of: &BoxName, folder: &FoundFolder, urls: &Urls) -> Value {
+    let ours = [
+        json!({ "name": "Name", "value": [folder.name] }),
+        json!({ "name": "Date", "value": [folder.created_at.to_rfc3339_opts(SecondsFormat::Secs, true)] }),
+    ];
+    let own = folder.attributes.iter().filter(|(name, _)| !["name", "date", "root"].contains(&fold(name).as_str()));
+    let own = own.map(|(name, value)| json!({ "name": name, "value": values(value) }));
+    json!({
+        "parentFolder": urls.folder(of, folder.parent),
+        "attributes": { "attribute": ours.into_iter().chain(own).collect::<Vec<_>>() },
+        "resourceURL": urls.folder(of, folder.id),
+        "path": folder.path,
+        "name": folder.name,
+        "lastModSeq": folder.seq,
+    })
+}
+
+/// The root folder, with what is in it (spec/nms 3.6).
+fn root_folder(of: &BoxName, contents: &InRoot, urls: &Urls) -> Value {
+    let mut fields = json!({
+        "attributes": { "attribute": [{ "name": "Root", "value": ["Yes"] }] },
+        "resourceURL": urls.folder(of, 0),
+        "path": null,
+        "lastModSeq": 1,
+    });
+    if let Some(cursor) = &contents.cursor {
+        fields["cursor"] = json!(cursor);
+    }
+    let folders = contents.folders.iter().map(|(id, name)| reference(&urls.folder(of, *id), Some(&format!("/{name}"))));
+    let objects = contents.objects.iter().map(|id| reference(&urls.object(of, *id), Some(&format!("/{id}"))));
+    fields["subFolders"] = json!({ "folderReference": folders.collect::<Vec<_>>() });
+    fields["objects"] = json!({ "objectReference": objects.collect::<Vec<_>>() });
+    fields
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 mod batches;
 mod criteria;
+mod folders;
+mod index;
 
 use serde_json::{Value, json};
 use tokio_postgres::Client;
