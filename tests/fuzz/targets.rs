@@ -1,6 +1,8 @@
 //! What strangers send, read by our decoders: whatever it is, it is understood or refused, and nothing panics.
 
+use tocsin::base::ids::BoxName;
 use tocsin::channel::ChannelType;
+use tocsin::config::Limits;
 use tocsin::wire::json::{Fields, Media};
 use tocsin::wire::{callback, nc, nms, xml};
 
@@ -19,6 +21,8 @@ fn read_all(media: Media, body: &[u8]) {
     let _ = fields("notificationChannelLifetime").and_then(nc::read_lifetime);
     let _ = fields("nmsSubscription").and_then(nms::read_subscription);
     let _ = fields("nmsSubscriptionUpdate").and_then(nms::read_subscription_update);
+    let of = BoxName::parse("default", "b").expect("a box");
+    let _ = fields("selectionCriteria").and_then(|fields| nms::read_selection(&of, fields, &Limits::default()));
 }
 
 pub fn json(body: &[u8]) {
