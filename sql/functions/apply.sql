@@ -15,12 +15,7 @@ begin
     end if;
     case split_part(kind, '.', 1)
     when 'object' then
-        if tocsin.apply_object(seq, kind, object_id, data, edited_at) then
-            perform tocsin.index_again(object_id, stream, data -> 'attributes', data -> 'payload');
-        end if;
-        if kind <> 'object.changed' then
-            delete from tocsin.object_terms t where t.object_id = apply.object_id;
-        end if;
+        perform tocsin.apply_object(seq, kind, object_id, data, edited_at);
     when 'folder' then
         perform tocsin.apply_folder(stream, seq, kind, object_id, data, edited_at);
     when 'subscription' then
@@ -28,11 +23,8 @@ begin
     when 'channel' then
         perform tocsin.apply_channel(kind, data, edited_at);
     when 'box' then
-        with gone as (
-            delete from tocsin.objects
-            where store = split_part(apply.stream, '/', 1) and box_id = split_part(apply.stream, '/', 2)
-            returning id)
-        delete from tocsin.object_terms t using gone where t.object_id = gone.id;
+        delete from tocsin.objects
+        where store = split_part(apply.stream, '/', 1) and box_id = split_part(apply.stream, '/', 2);
         delete from tocsin.folders
         where store = split_part(apply.stream, '/', 1) and box_id = split_part(apply.stream, '/', 2);
     else
@@ -42,20 +34,16 @@ begin
 end
 $$;
 
-drop function if exists tocsin.apply_object(bigint, text, bigint, jsonb, timestamptz); -- of another type
--- Answers whether attributes are others than before.
-create function tocsin.apply_object(seq bigint, kind text, object_id bigint, data jsonb, edited_at timestamptz)
-returns boolean language sql as $$
-    update tocsin.objects o
+create or replace function tocsin.apply_object(seq bigint, kind text, object_id bigint, data jsonb, edited_at timestamptz)
+returns void language sql as $$
+    update tocsin.objects
     set folder_id = coalesce((data ->> 'folder')::bigint, 0),
         attributes = data -> 'attributes',
         flags = case when data ? 'flags' then tocsin.texts(data -> 'flags') else '{}' end,
         seq = apply_object.seq,
         edited_at = apply_object.edited_at,
         gone = case kind when 'object.deleted' then 'deleted' when 'object.expired' then 'expired' end
-    from (select id, attributes from tocsin.objects where id = object_id) before
-    where o.id = before.id
-    returning o.attributes <> before.attributes
+    where id = object_id
 $$;
 
 create or replace function tocsin.apply_folder(stream text, seq bigint, kind text, folder bigint, data jsonb, edited_at timestamptz)

@@ -7,9 +7,9 @@
 --   `index_terms` is given an id that the sequence had reached at a moment (`terms_mark`), and only when every transaction
 --   of that moment has ended. A transaction has its id before it draws an object's (tocsin.stamp), so nobody who drew
 --   one up to that id is still running: what exists of them is visible.
--- * The terms of an object are those of its attributes now. Only `object.changed` changes them, and does so with
---   `index_again`, which holds the row of `terms_progress` until it commits; `index_terms` holds it too, and takes its
---   snapshot when it has it. Of the two, one is over before the other begins to read.
+-- * The terms of an object are those of its attributes now. Who changes them changes the terms in the same transaction
+--   (`change_terms`, a trigger), and holds the row of `terms_progress` until it commits; `index_terms` holds it too, and
+--   takes its snapshot when it has it. Of the two, one is over before the other begins to read.
 -- * In a box ids rise with created_seq, since both are taken while the box is locked. So what may lack terms is at the
 --   end of the box (`fresh_objects`).
 -- * A text that occurs in another one occurs there with all its trigrams; one of two letters or one begins the trigram at
@@ -111,21 +111,38 @@ begin
     select id, tocsin.terms_of_object(store || '/' || box_id, attributes, payload)
     from tocsin.objects o
     where id > done and id <= upto and gone is null
-      and not exists (select from tocsin.object_terms t where t.object_id = o.id); -- by index_again, and committed
+      and not exists (select from tocsin.object_terms t where t.object_id = o.id); -- by change_terms, and committed
     update tocsin.terms_progress set watermark = upto;
     return reached - upto;
 end
 $$;
 
 -- New attributes of an object, new terms. Whatever the watermark: the object may be just about to get its first.
-create or replace function tocsin.index_again(of_object bigint, of_stream text, attributes jsonb, payload jsonb)
-returns void language plpgsql as $$
+create or replace function tocsin.change_terms() returns trigger language plpgsql as $$
 begin
-    perform from tocsin.terms_progress for share;
-    insert into tocsin.object_terms (object_id, terms)
-    values (of_object, tocsin.terms_of_object(of_stream, attributes, payload))
-    on conflict (object_id) do update set terms = excluded.terms;
+    if new.gone is null then
+        perform from tocsin.terms_progress for share;
+        insert into tocsin.object_terms (object_id, terms)
+        values (new.id, tocsin.terms_of_object(new.store || '/' || new.box_id, new.attributes, new.payload))
+        on conflict (object_id) do update set terms = excluded.terms;
+    else
+        delete from tocsin.object_terms where object_id = new.id;
+    end if;
+    return null;
 end
+$$;
+
+create or replace function tocsin.drop_terms() returns trigger language plpgsql as $$
+begin
+    delete from tocsin.object_terms t using gone where t.object_id = gone.id;
+    return null;
+end
+$$;
+
+-- Begins again. For whoever puts objects into the table that were there before: they lie below the watermark.
+create or replace function tocsin.forget_terms() returns void language sql as $$
+    update tocsin.terms_progress set watermark = 0;
+    delete from tocsin.object_terms;
 $$;
 
 -- The objects of a box beyond the watermark, newest first, at most so many.

@@ -36,6 +36,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/end.sql", include_str!("../../sql/functions/end.sql")),
     ("views/event_items.sql", include_str!("../../sql/views/event_items.sql")),
     ("triggers/events.sql", include_str!("../../sql/triggers/events.sql")),
+    ("triggers/objects.sql", include_str!("../../sql/triggers/objects.sql")),
     ("triggers/messages.sql", include_str!("../../sql/triggers/messages.sql")),
 ];
 

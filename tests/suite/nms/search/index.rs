@@ -156,6 +156,35 @@ async fn an_id_drawn_by_a_transaction_that_still_runs_holds_the_watermark() {
     assert_eq!(idle.get::<_, Option<String>>(0), None, "nothing to do, nothing written");
 }
 
+#[tokio::test]
+async fn terms_go_with_their_objects_and_begin_again() {
+    let database = Database::new().await;
+    let sql = database.connect().await;
+    let pool = tocsin::postgres::Database::new(database.url()).unwrap();
+    let terms = async || sql.query_one("select count(*) from tocsin.object_terms", &[]).await.unwrap().get::<_, i64>(0);
+    for _ in 0..2 {
+        sql.batch_execute(
+            "insert into tocsin.messages (box_id, body) values ('b', 'one'), ('b', 'two'), ('c', 'three')",
+        )
+        .await
+        .unwrap();
+    }
+    sql.batch_execute("select tocsin.index_terms((select last_value from tocsin.object_ids), 100)").await.unwrap();
+    assert_eq!(terms().await, 6);
+    sql.batch_execute("insert into tocsin.events (stream, kind) values ('c', 'box.reset')").await.unwrap();
+    sql.batch_execute("delete from tocsin.messages where body = 'two' and id > 3").await.unwrap();
+    assert_eq!(terms().await, 3);
+    // As one does who makes the projection anew.
+    let again = "create temp table kept as table tocsin.objects; delete from tocsin.objects;
+                 insert into tocsin.objects table kept; select tocsin.forget_terms()";
+    sql.batch_execute(again).await.unwrap();
+    for round in ["nothing indexed", "all indexed"] {
+        assert_eq!(search(&pool, &all_of(vec![containing("one")])).await.unwrap().objects.len(), 2, "{round}");
+        sql.batch_execute("select tocsin.index_terms((select last_value from tocsin.object_ids), 100)").await.unwrap();
+    }
+    assert_eq!(terms().await, 3);
+}
+
 /// How often the table of objects was read from end to end, and how many rows were read, in a search on a connection of
 /// its own, which leaves its counts when it ends.
 async fn cost(database: &Database, sql: &Client, wanted: &Search) -> (usize, i64, i64) {
