@@ -2,6 +2,7 @@
 
 mod filters;
 mod flags;
+mod model;
 mod objects;
 mod retention;
 mod subscriptions;
