@@ -7,6 +7,7 @@ mod create;
 mod filters;
 mod flags;
 mod folders;
+mod model;
 mod moves;
 mod notify_url;
 mod objects;
