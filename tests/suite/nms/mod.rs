@@ -3,6 +3,7 @@
 mod bulk_creation;
 mod correlators;
 mod create;
+mod examples;
 mod filters;
 mod flags;
 mod folders;
