@@ -164,6 +164,7 @@ impl Server {
         tasks.spawn("callback keys", maintenance::callback_keys(database.clone(), tasks.stopping()));
         let (expire, keep) = (config.limits.objects_expire_seconds, config.limits.tombstones_keep_seconds);
         tasks.spawn("objects", maintenance::objects(database.clone(), expire, keep, tasks.stopping()));
+        tasks.spawn("terms", maintenance::terms::terms(database.clone(), tasks.stopping()));
         tasks.spawn("http", serve(listener, app, tasks.stopping()));
         info!("listening on {address}");
         Ok(Server { address, url: root, tail, tasks, home, database, confirmations, undelivered })

@@ -136,6 +136,10 @@ pub struct Limits {
     pub copied_items_max: u32,
     /// Entries in one answer that lists a folder.
     pub folder_entries_max: u32,
+    /// Results in one answer to a search whose client set no maxEntries.
+    pub search_entries_default: u32,
+    /// Most results in one answer.
+    pub search_entries_max: u32,
     /// Size of a request body.
     pub body_bytes_max: usize,
     /// Size of an object's payload.
@@ -187,6 +191,8 @@ impl Default for Limits {
             references_max: 1000,
             copied_items_max: 10_000,
             folder_entries_max: 1000,
+            search_entries_default: 100,
+            search_entries_max: 1000,
             body_bytes_max: 1 << 20,
             payload_bytes_max: 25 << 20,
             payload_parts_max: 1000,
@@ -221,6 +227,9 @@ impl Limits {
         }
         if self.folder_entries_max == 0 {
             faults.push("folder_entries_max: at least 1".to_owned());
+        }
+        if self.search_entries_default == 0 || self.search_entries_max == 0 {
+            faults.push("search_entries_default, search_entries_max: at least 1".to_owned());
         }
         if self.poll_seconds == 0 {
             faults.push("poll_seconds: at least 1".to_owned());

@@ -126,6 +126,7 @@ fn each_kind_of_effect_has_its_place() {
             "store/rows.rs",
             "store/folders.rs",
             "store/moves.rs",
+            "store/search/",
         ],
     );
     for pure in [

@@ -50,7 +50,8 @@ begin
             raise exception 'the id of a new object is chosen by the log' using errcode = 'invalid_parameter_value';
         end if;
         e.object_id := nextval('tocsin.object_ids');
-        e.data := e.data || jsonb_build_object('attributes', coalesce(nullif(e.data -> 'attributes', 'null'), '{}'));
+        e.data := (e.data - '{path,storedAt}'::text[]) -- these we know better
+            || jsonb_build_object('attributes', coalesce(nullif(e.data -> 'attributes', 'null'), '{}'));
         if jsonb_typeof(e.data -> 'attributes') <> 'object' then
             raise exception 'attributes must be a JSON object of names and values' using errcode = 'invalid_parameter_value';
         end if;

@@ -88,6 +88,9 @@ begin
              select * from pg_temp.%1$I as built where not exists (select from tocsin.%1$I as live where %2$s)',
             projection, same_key);
         get diagnostics written = row_count;
+        if projection = 'objects' and written > 0 then
+            perform tocsin.forget_terms(); -- they may lie where the text index has been
+        end if;
         execute format('select count(*) from tocsin.%I', projection) into rows;
         return next;
     end loop;

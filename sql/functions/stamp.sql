@@ -55,7 +55,7 @@ begin
     -- While the stream is locked, and before the next row of the statement, so that several events of one object in
     -- one statement build on each other. The usual event, a new object, is complete as it comes but for its id.
     if new.kind = 'object.created' and new.object_id is null and jsonb_typeof(new.data -> 'attributes') = 'object'
-       and not new.data ?| '{flags,folder}' then
+       and not new.data ?| '{flags,folder,path,storedAt}' then
         new.object_id := nextval('tocsin.object_ids');
     else
         new := tocsin.completed(new);

@@ -90,6 +90,12 @@ pub enum Error {
         /// The feature.
         feature: String,
     },
+    /// A search by a preset that there is not (POL2006, with the status that makes phones search without it).
+    #[error("there is no preset {name}")]
+    UnknownPreset {
+        /// As the client named it.
+        name: String,
+    },
     /// A rule or limit of this server forbids it (POL0001).
     #[error("{rule}")]
     Policy {

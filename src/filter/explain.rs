@@ -4,9 +4,9 @@ use super::{Criterion, Filter, Operator};
 use crate::log::Event;
 
 impl Filter {
-    /// Which criteria keep the event away; `None`: it is wanted.
-    pub fn refusal(&self, event: &Event) -> Option<String> {
-        if self.matches(event) {
+    /// Which criteria keep the event away; `None`: it is wanted. `since` as for [`Filter::matches`].
+    pub fn refusal(&self, event: &Event, since: i64) -> Option<String> {
+        if self.matches(event, since) {
             return None;
         }
         let criteria = |wanted: &dyn Fn(&Criterion) -> bool| {
@@ -14,17 +14,10 @@ impl Filter {
             found.map(|criterion| serde_json::to_string(criterion).unwrap_or_default()).collect::<Vec<_>>().join(", ")
         };
         Some(match self.operator {
-            Operator::And => format!("does not hold: {}", criteria(&|criterion| !self.alone(criterion).matches(event))),
+            Operator::And => format!("does not hold: {}", criteria(&|criterion| !criterion.holds(event, since))),
             Operator::Or => format!("none holds of: {}", criteria(&|_| true)),
             Operator::Not => format!("with the operator Not, all hold: {}", criteria(&|_| true)),
         })
-    }
-
-    /// The same filter with this criterion only.
-    fn alone(&self, criterion: &Criterion) -> Filter {
-        let mut one = self.clone();
-        one.criteria = vec![criterion.clone()];
-        one
     }
 }
 
@@ -41,7 +34,7 @@ mod tests {
         let event = Event::new(Stream::from_log("default/b"), 1, Kind::ObjectCreated, Some(1), at, data);
         let criterion = |value: &str| Criterion::Attribute { name: "a".into(), value: value.into() };
         let refusal = |operator, values: &[&str]| {
-            Filter { criteria: values.iter().map(|v| criterion(v)).collect(), operator }.refusal(&event)
+            Filter { criteria: values.iter().map(|v| criterion(v)).collect(), operator }.refusal(&event, 0)
         };
         assert_eq!(refusal(Operator::And, &["1"]), None);
         let told = refusal(Operator::And, &["1", "2"]).unwrap();

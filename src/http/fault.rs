@@ -24,13 +24,16 @@ pub fn response(error: &Error) -> Response {
     if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST")); // it is one of a search
+    }
     if let Error::NotFound { what } = error {
         response.extensions_mut().insert(Missing(what));
     }
     response
 }
 
-/// The kind of resource that the request's URL does not lead to: `represent` adds the link to it.
+/// The kind of resource that the request's URL does not lead to: in the NMS API, `represent` adds the link to it.
 #[derive(Debug, Clone, Copy)]
 pub struct Missing(pub &'static str);
 
@@ -89,6 +92,9 @@ impl Fault {
             }
             Error::Unavailable { feature } => {
                 policy(Is::FORBIDDEN, "POL2006", "Requested feature %1 is not available", &[feature])
+            }
+            Error::UnknownPreset { name } => {
+                policy(Is::METHOD_NOT_ALLOWED, "POL2006", "Requested feature %1 is not available", &[name])
             }
             Error::Policy { rule } => policy(Is::FORBIDDEN, "POL0001", POLICY, &[rule]),
             Error::SimultaneousPolls => {

@@ -61,7 +61,9 @@ pub async fn represent(State(urls): State<Arc<Urls>>, mut request: Request, next
     let known = conditional::known(request.headers());
     let mut response = next.run(request).await;
     let Some(Document(mut document)) = response.extensions_mut().remove() else { return response };
-    if let Some(Missing(what)) = response.extensions().get() {
+    if let Some(Missing(what)) = response.extensions().get()
+        && path.starts_with("/nms/")
+    {
         document["requestError"] = linked(what, &urls.absolute(&path), document["requestError"].take());
     }
     let (content_type, text) = match wanted {

@@ -1,9 +1,11 @@
 //! What an event is.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -137,7 +139,8 @@ impl Kind {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ItemState {
-    /// Name to value or array of values.
+    /// Name to value or array of values. As events have them: each value a text, or null for what has none.
+    #[serde(deserialize_with = "attributes")]
     pub attributes: Map<String, Value>,
     /// Compared without case.
     pub flags: Vec<String>,
@@ -146,15 +149,66 @@ pub struct ItemState {
     /// The path of that folder at the time, empty for the root folder; of a folder its own.
     pub path: String,
     /// Of a folder: its name.
+    #[serde(deserialize_with = "lenient")]
     pub name: String,
     /// Of a folder: the id of the one it is in, 0 is the root folder.
+    #[serde(deserialize_with = "lenient")]
     pub parent: i64,
     /// When it was stored; `None` in the event that stored it.
     pub stored_at: Option<DateTime<Utc>>,
     /// The client's or another transport's id.
+    #[serde(deserialize_with = "lenient")]
     pub correlation_id: Option<String>,
     /// A weaker, probabilistic id.
+    #[serde(deserialize_with = "lenient")]
     pub correlation_tag: Option<String>,
+    /// Of an object: what filters look at in its payload.
+    #[serde(deserialize_with = "lenient")]
+    pub payload: PayloadTexts,
+}
+
+/// The texts of a payload's parts.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PayloadTexts {
+    texts: Vec<Value>,
+}
+
+impl PayloadTexts {
+    /// One by one.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().filter_map(Value::as_str)
+    }
+}
+
+/// What writers of the log may give as they like: if it cannot be understood, it is as if it were not there.
+fn lenient<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(given: D) -> Result<T, D::Error> {
+    let given = <&RawValue>::deserialize(given)?;
+    Ok(serde_json::from_str(given.get()).unwrap_or_default())
+}
+
+/// Attributes with their values as the texts that the database sees in them: numbers with all their digits.
+fn attributes<'de, D: Deserializer<'de>>(given: D) -> Result<Map<String, Value>, D::Error> {
+    let given = BTreeMap::<String, &RawValue>::deserialize(given)?;
+    Ok(given.into_iter().map(|(name, value)| (name, texts(value.get()))).collect())
+}
+
+fn texts(value: &str) -> Value {
+    match value.as_bytes().first() {
+        Some(b'[') => {
+            let values: Vec<&RawValue> = serde_json::from_str(value).unwrap_or_default();
+            Value::Array(values.into_iter().map(|value| text(value.get())).collect())
+        }
+        _ => text(value),
+    }
+}
+
+fn text(value: &str) -> Value {
+    match value.as_bytes().first() {
+        Some(b'"') => serde_json::from_str(value).unwrap_or_default(),
+        Some(b'[' | b'{' | b'n') | None => Value::Null,
+        Some(_) => Value::String(value.to_owned()),
+    }
 }
 
 /// What an event of a subscription says.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use deadpool_postgres::GenericClient;
 use futures_util::TryStreamExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -32,17 +31,6 @@ pub async fn read_stream(database: &Database, stream: &Stream, seq: i64, limit: 
     let statement = client.prepare_cached(READ_STREAM).await?;
     let rows = client.query(&statement, &[&stream.as_str(), &seq, &limit]).await?;
     Ok(rows.iter().map(|row| Arc::new(event(row, 0))).collect())
-}
-
-/// As [`read_stream`], inside a transaction.
-pub async fn read_stream_with(
-    client: &impl GenericClient,
-    stream: &Stream,
-    seq: i64,
-    limit: i64,
-) -> Result<Vec<Event>> {
-    let rows = client.query(READ_STREAM, &[&stream.as_str(), &seq, &limit]).await?;
-    Ok(rows.iter().map(|row| event(row, 0)).collect())
 }
 
 const READ_STREAM: &str = include_str!("../../sql/queries/read_stream.sql");

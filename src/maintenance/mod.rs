@@ -1,5 +1,7 @@
 //! What must be done from time to time, by one node or another: idempotent, bounded, cancellable.
 
+pub mod terms;
+
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};

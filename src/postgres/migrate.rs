@@ -14,6 +14,8 @@ mod embedded {
 const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/fold.sql", include_str!("../../sql/functions/fold.sql")),
     ("functions/paths.sql", include_str!("../../sql/functions/paths.sql")),
+    ("functions/values.sql", include_str!("../../sql/functions/values.sql")),
+    ("functions/terms.sql", include_str!("../../sql/functions/terms.sql")),
     ("views/messages.sql", include_str!("../../sql/views/messages.sql")),
     ("functions/apply.sql", include_str!("../../sql/functions/apply.sql")),
     ("functions/callbacks.sql", include_str!("../../sql/functions/callbacks.sql")),
@@ -36,7 +38,9 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/stamp.sql", include_str!("../../sql/functions/stamp.sql")),
     ("functions/tokens.sql", include_str!("../../sql/functions/tokens.sql")),
     ("functions/end.sql", include_str!("../../sql/functions/end.sql")),
+    ("views/event_items.sql", include_str!("../../sql/views/event_items.sql")),
     ("triggers/events.sql", include_str!("../../sql/triggers/events.sql")),
+    ("triggers/objects.sql", include_str!("../../sql/triggers/objects.sql")),
     ("triggers/messages.sql", include_str!("../../sql/triggers/messages.sql")),
 ];
 

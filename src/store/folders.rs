@@ -34,7 +34,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    fn root(of: &BoxName) -> Self {
+    /// The root folder of a box.
+    pub(super) fn root(of: &BoxName) -> Self {
         Folder {
             id: 0,
             of: of.clone(),
@@ -47,7 +48,7 @@ impl Folder {
         }
     }
 
-    fn of_row(of: &BoxName, id: i64, row: &Row) -> Self {
+    pub(super) fn of_row(of: &BoxName, id: i64, row: &Row) -> Self {
         let Json(attributes) = row.get("attributes");
         Folder {
             id,
@@ -282,7 +283,8 @@ async fn count(transaction: &Transaction<'_>, folder: &Folder, whole: bool) -> R
     Ok(Counts { objects: row.get(0), unread: row.get(1), bytes: row.get(2) })
 }
 
-async fn list(transaction: &Transaction<'_>, folder: &Folder, page: &Page) -> Result<List> {
+/// The entries of a folder, or a page of them.
+pub(super) async fn list(transaction: &Transaction<'_>, folder: &Folder, page: &Page) -> Result<List> {
     let place = |in_objects, created_seq| Place { folder: folder.id, in_objects, created_seq };
     let after = page.after.unwrap_or(place(page.listed == Listed::Objects, 0));
     let (mut list, mut room, mut end) = (List::default(), page.entries_max, after);

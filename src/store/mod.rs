@@ -4,6 +4,7 @@ pub mod folders;
 pub mod moves;
 pub mod payload;
 pub mod rows;
+pub mod search;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};

@@ -1,6 +1,7 @@
 //! The SQL of objects.
 
 use serde_json::{Map, Value, json};
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Json;
 
@@ -25,9 +26,14 @@ pub async fn get_object(database: &Database, of: &BoxName, id: &str) -> Result<O
     let client = database.get().await?;
     let statement = client.prepare_cached(include_str!("../../sql/queries/object_get.sql")).await?;
     let row = client.query_opt(&statement, &[&id, &of.store(), &of.box_id()]).await?.ok_or(NO_OBJECT)?;
+    Ok(object(&row, of))
+}
+
+/// An object of a box from its columns, `path` being that of its folder.
+pub(super) fn object(row: &Row, of: &BoxName) -> Object {
     let Json(attributes): Json<Map<String, Value>> = row.get("attributes");
-    Ok(Object {
-        id,
+    Object {
+        id: row.get("id"),
         of: of.clone(),
         state: ItemState {
             attributes,
@@ -41,7 +47,7 @@ pub async fn get_object(database: &Database, of: &BoxName, id: &str) -> Result<O
         payload: payload::of_column(row.get("payload")),
         seq: row.get("seq"),
         created_at: row.get("created_at"),
-    })
+    }
 }
 
 /// Applies a change (`tocsin.patched`) to an object by the id in its URL, and says whether it had an effect: without one

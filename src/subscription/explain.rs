@@ -149,7 +149,9 @@ impl Case<'_> {
         if !event.kind.is_notified() {
             return Some("subscriptions are not told of events of this kind".to_owned());
         }
-        let refusal = self.history.filter.as_ref().and_then(|filter| filter.refusal(event))?;
+        let before = self.history.generations.iter().rev().find(|one| one.seq < event.seq);
+        let since = before.or(self.history.generations.first()).map_or(0, |one| one.seq);
+        let refusal = self.history.filter.as_ref().and_then(|filter| filter.refusal(event, since))?;
         Some(format!("filtered out: {refusal}"))
     }
 
@@ -182,29 +184,31 @@ impl Case<'_> {
             }
             return Ok(confirmed(index, cursor.next_seq == seq + 1, progress.confirmed_at));
         }
-        let index = cursor.next_index + i64::from(cursor.reset) + self.count(cursor.next_seq, seq).await?;
+        let sent = self.count(generation, cursor.next_seq, seq).await?;
+        let index = cursor.next_index + i64::from(cursor.reset) + sent;
         Ok(unconfirmed(seq, cursor.next_seq, index, &progress))
     }
 
     /// The index that the list of a wanted event has in a generation, unless a reset came between.
     async fn index_in(&self, generation: &Generation, seq: i64) -> Result<i64> {
-        Ok(generation.index + i64::from(generation.reset) + self.count(generation.from + 1, seq).await?)
+        Ok(generation.index + i64::from(generation.reset) + self.count(generation, generation.from + 1, seq).await?)
     }
 
-    /// How many events are wanted from a seq on, before another.
-    async fn count(&self, mut from: i64, before: i64) -> Result<i64> {
+    /// How many events are wanted in a generation from a seq on, before another.
+    async fn count(&self, generation: &Generation, mut from: i64, before: i64) -> Result<i64> {
         let mut count = 0;
         while from < before {
             let page = read_stream(self.database, self.history.of.stream(), from, COUNT_PAGE).await?;
             let Some(last) = page.last() else { break };
             from = last.seq + 1;
-            count += page.iter().filter(|event| event.seq < before && self.wants(event)).count() as i64;
+            count += page.iter().filter(|event| event.seq < before && self.wants(event, generation)).count() as i64;
         }
         Ok(count)
     }
 
-    fn wants(&self, event: &Event) -> bool {
-        event.kind.is_notified() && self.history.filter.as_ref().is_none_or(|filter| filter.matches(event))
+    fn wants(&self, event: &Event, generation: &Generation) -> bool {
+        let filter = self.history.filter.as_ref();
+        event.kind.is_notified() && filter.is_none_or(|filter| filter.matches(event, generation.seq))
     }
 
     fn fact(&mut self, name: &'static str, text: String) {

@@ -51,7 +51,8 @@ pub struct Subscription {
 impl Subscription {
     /// Whether the client is told of this event of the box.
     pub fn wants(&self, event: &Event) -> bool {
-        event.kind.is_notified() && self.filter.as_ref().is_none_or(|filter| filter.matches(event))
+        event.kind.is_notified()
+            && self.filter.as_ref().is_none_or(|filter| filter.matches(event, self.cursor.generation))
     }
 }
 

@@ -13,12 +13,9 @@ use crate::channel::cursor::{Cursor, Horizon};
 use crate::channel::rows::{self as channels, NewChannel};
 use crate::channel::{Settings, Transport};
 use crate::filter::Filter;
+use crate::filter::sql::Items;
 use crate::log::event::token as token_text;
-use crate::log::rows::read_stream_with;
 use crate::postgres::Database;
-
-/// Events looked at in one go while counting.
-const COUNT_PAGE: i64 = 1000;
 
 /// What a client asks for, after policy.
 #[derive(Debug)]
@@ -340,16 +337,15 @@ async fn resolve(
 
 /// The index a subscription's next list would have after everything up to `head` was delivered.
 async fn index_at(transaction: &Transaction<'_>, subscription: &Subscription, head: i64) -> Result<i64> {
-    let cursor = &subscription.cursor;
-    let mut index = cursor.next_index + i64::from(cursor.reset);
-    let mut seq = cursor.next_seq;
-    while seq <= head {
-        let page = read_stream_with(transaction, subscription.of.stream(), seq, COUNT_PAGE).await?;
-        let Some(last) = page.last() else { break };
-        seq = last.seq + 1;
-        index += page.iter().filter(|event| subscription.wants(event)).count() as i64;
-    }
-    Ok(index)
+    let (cursor, stream) = (&subscription.cursor, subscription.of.stream().as_str());
+    let wanted = subscription.filter.as_ref().map(|filter| filter.predicate(Items::Events, stream, cursor.generation));
+    let (condition, texts) = wanted.map_or(("true".to_owned(), Vec::new()), |wanted| (wanted.condition, wanted.texts));
+    let count = format!(
+        "select count(*) from tocsin.event_items i \
+         where stream = $2 and seq between $3 and $4 and item is not null and $1::text[] is not null and (item = 'box' or {condition})"
+    );
+    let row = transaction.query_one(&count, &[&texts, &stream, &cursor.next_seq, &head]).await?;
+    Ok(cursor.next_index + i64::from(cursor.reset) + row.get::<_, i64>(0))
 }
 
 async fn select(

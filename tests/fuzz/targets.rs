@@ -3,6 +3,8 @@
 use tocsin::base::ids::BoxName;
 use tocsin::channel::ChannelType;
 use tocsin::mime::{Head, Outline};
+
+use tocsin::config::Limits;
 use tocsin::wire::json::{Fields, Media};
 use tocsin::wire::{callback, nc, nms, xml};
 
@@ -24,6 +26,8 @@ fn read_all(media: Media, body: &[u8]) {
     let _ = fields("object").and_then(|fields| nms::read_object(fields, &of));
     let _ = fields("objectList").and_then(|fields| nms::read_object_list(fields, &of));
     let _ = fields("nmsSubscriptionUpdate").and_then(nms::read_subscription_update);
+    let of = BoxName::parse("default", "b").expect("a box");
+    let _ = fields("selectionCriteria").and_then(|fields| nms::read_selection(&of, fields, &Limits::default()));
 }
 
 pub fn json(body: &[u8]) {

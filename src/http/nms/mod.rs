@@ -8,6 +8,7 @@ pub mod moves;
 pub mod objects;
 pub mod paths;
 pub mod payloads;
+pub mod search;
 pub mod subscriptions;
 
 use axum::Router;
@@ -28,6 +29,7 @@ pub fn routes() -> Router<App> {
         )
         .route("/objects/{objectId}/payload", only("GET", get(payloads::read)))
         .route("/objects/{objectId}/payloadParts/{payloadPartId}", only("GET", get(payloads::read_part)))
+        .route("/objects/operations/search", only("POST", post(search::objects)))
         .route("/objects/operations/pathToId", only("GET, POST", get(paths::object).post(paths::objects)))
         .route("/objects/operations/bulkCreation", only("POST", post(objects::create_many)))
         .route("/objects/operations/bulkUpdate", only("POST", post(bulk::update)))
@@ -35,6 +37,7 @@ pub fn routes() -> Router<App> {
         .route("/folders", only("POST", post(folders::create)))
         .route("/folders/{folderId}", only("GET, DELETE", get(folders::read).delete(folders::delete)))
         .route("/folders/{folderId}/folderName", only("GET, PUT", get(folders::read_name).put(folders::rename)))
+        .route("/folders/operations/search", only("POST", post(search::folders)))
         .route("/folders/operations/pathToId", only("GET, POST", get(paths::folder).post(paths::folders)))
         .route("/folders/operations/copyToFolder", only("POST", post(moves::copy)))
         .route("/folders/operations/moveToFolder", only("POST", post(moves::relocate)))

@@ -101,6 +101,11 @@ pub fn name(name: &str) -> Value {
 
 /// Writes a `folder` (3.6).
 pub fn folder(folder: &Folder, contents: &Contents, shown: &Shown, urls: &Urls) -> Value {
+    json!({ "folder": folder_fields(folder, contents, shown, urls) })
+}
+
+/// Writes what is in a Folder.
+pub(super) fn folder_fields(folder: &Folder, contents: &Contents, shown: &Shown, urls: &Urls) -> Value {
     let mut fields = json!({});
     if folder.id != 0 {
         fields["parentFolder"] = json!(urls.folder(&folder.of, folder.parent));
@@ -117,7 +122,7 @@ pub fn folder(folder: &Folder, contents: &Contents, shown: &Shown, urls: &Urls) 
     if let Some(list) = &contents.list {
         add_list(&mut fields, folder, list, urls);
     }
-    json!({ "folder": fields })
+    fields
 }
 
 /// Ours first, which nobody else can set.

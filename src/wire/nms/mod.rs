@@ -10,6 +10,7 @@ mod folder;
 mod object;
 mod path;
 mod reference;
+mod selection;
 mod subscription;
 
 pub use attributes::{read_attributes, write_attributes};
@@ -20,6 +21,7 @@ pub use folder::{NewFolder, Shown, folder, name, read_folder, read_name};
 pub use object::{object, read_object, read_object_list};
 pub use path::{canonical_path, object_at, read_paths};
 pub use reference::{TargetSource, folder_id, folder_of, object_id, read_references, read_target_source, reference};
+pub use selection::{Selection, check_for_folders, found_folders, found_objects, read_selection};
 pub use subscription::{
     NewSubscription, SubscriptionUpdate, parse_token, read_subscription, read_subscription_update, subscription,
     subscription_list,

@@ -133,7 +133,7 @@ mod tests {
             read_subscription(Fields::read(Media::Json, body.as_bytes(), "nmsSubscription").unwrap())
         };
         for bad in [
-            r#"{"criterion":[{"type":"PresetSearch","name":"UPOneDotO","value":""}]}"#,
+            r#"{"criterion":[{"type":"PresetSearch","name":"Other","value":""}]}"#,
             r#"{"criterion":[]}"#,
             r#"{"criterion":[{"type":"Flag","name":"x","value":"maybe"}]}"#,
             r#"{"criterion":[{"type":"Attribute","value":"x"}]}"#,

@@ -15,6 +15,14 @@ fn flag(name: &str, value: &str) -> Value {
     json!({ "type": "Flag", "name": name, "value": value })
 }
 
+fn with_value(criterion: &str, value: &str) -> Value {
+    json!({ "type": criterion, "value": value })
+}
+
+fn preset(name: &str, value: &str) -> Value {
+    json!({ "type": "PresetSearch", "name": name, "value": value })
+}
+
 fn filter(operator: &str, criteria: &[Value]) -> Value {
     json!({ "criterion": criteria, "operator": operator })
 }
@@ -50,6 +58,16 @@ fn cases() -> Vec<(Value, Vec<i64>)> {
         (filter("Not", &[c2.clone(), flag("\\Seen", "true")]), vec![1, 3, 4, 5, 6]),
         (filter("And", &[c1, c2]), vec![]),
         (filter("Or", &[attribute("Nothing", "x")]), vec![]),
+        (filter("And", &[with_value("VanishedObjects", "")]), vec![5, 6]),
+        (filter("Not", &[with_value("VanishedObjects", "")]), vec![1, 2, 3, 4]),
+        (filter("And", &[with_value("AllTextAttributes", "W")]), vec![2, 4, 6]),
+        (filter("Or", &[with_value("WholeWord", "ONE"), with_value("WholeWord", "tw")]), vec![1, 3, 5]),
+        (filter("And", &[with_value("AllTextAttributes", "c1")]), vec![]),
+        (filter("And", &[with_value("Date", "maxDate=2020-01-01T00:00Z")]), vec![]),
+        (filter("And", &[with_value("Date", "minDate=2020-01-01T00:00 02:00")]), vec![1, 2, 3, 4, 5, 6]),
+        (filter("And", &[preset("UPOneDotO", "")]), vec![1, 2, 3, 4, 5, 6]),
+        (filter("And", &[preset("path", "/")]), vec![1, 2, 3, 4, 5, 6]),
+        (filter("And", &[preset("path", "/main")]), vec![]),
     ]
 }
 
@@ -111,12 +129,44 @@ fn check(lists: &[EventList], subscriptions: &[Value], base: i64, when: &str) {
 }
 
 #[tokio::test]
+async fn created_objects_are_those_made_since_the_subscription_began_to_listen_and_are_not_replayed() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let sql = database.connect().await;
+    let channel = server.api.channel("alice").await;
+    let insert = |body: &str| format!("insert into tocsin.messages (box_id, folder, body) values ('b', 'f', '{body}')");
+    sql.batch_execute(&insert("before")).await.unwrap();
+    let wish = json!({ "filter": filter("And", &[with_value("CreatedObjects", "")]) });
+    let subscription = server.api.subscribe_with("b", &channel, wish).await;
+    let start = text(&subscription, "restartToken").to_owned();
+    let mut socket = Socket::open(&channel).await;
+    sql.batch_execute("update tocsin.messages set body = 'changed'").await.unwrap();
+    sql.batch_execute(&insert("after")).await.unwrap();
+    sql.batch_execute("update tocsin.messages set body = 'changed again'").await.unwrap();
+    assert_eq!(socket.list().await.seq(), 5, "folder and object, subscription, change, object");
+    let url = text(&subscription, "resourceURL");
+    let again = json!({ "nmsSubscriptionUpdate": { "restartToken": start } });
+    assert_eq!(server.api.post(url, again).await.json()["nmsSubscription"]["index"], 2);
+    sql.batch_execute(&insert("later")).await.unwrap();
+    let later = socket.list().await;
+    assert_eq!((later.seq(), later.index), (9, 2), "nothing of the past again");
+    socket.nothing_more(&server.api, &subscription, &head(&sql, "b").await).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn filters_that_cannot_be_used_are_svc0003() {
     let database = Database::new().await;
     let server = Server::start(&database).await;
     let channel = server.api.channel("alice").await;
     for (filter, part) in [
-        (filter("And", &[json!({ "type": "PresetSearch", "name": "UPOneDotO", "value": "" })]), "type"),
+        (filter("And", &[json!({ "type": "PresetSearch", "name": "Other", "value": "" })]), "name"),
+        (filter("And", &[json!({ "type": "PresetSearch", "value": "" })]), "name"),
+        (filter("And", &[json!({ "type": "Date", "value": "minDate=2024-05-01T12:00:00" })]), "value"),
+        (filter("And", &[json!({ "type": "Date", "value": "" })]), "value"),
+        (filter("And", &[json!({ "type": "WholeWord", "value": "" })]), "value"),
+        (filter("And", &[json!({ "type": "AllTextAttributes" })]), "value"),
+        (filter("And", &[json!({ "type": "CreatedObjects", "value": "cc-9" })]), "value"),
         (filter("And", &[json!({ "type": "Unheard", "name": "x", "value": "y" })]), "type"),
         (filter("And", &[json!({ "name": "x", "value": "y" })]), "type"),
         (filter("Xor", &[flag("x", "true")]), "operator"),

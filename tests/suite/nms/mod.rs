@@ -1,5 +1,6 @@
 //! The NMS API: subscriptions and what they deliver, restartTokens, filters, objects, folders.
 
+mod backends;
 mod bulk_creation;
 mod correlators;
 mod create;
@@ -13,6 +14,7 @@ mod objects;
 mod paths;
 mod payloads;
 mod retention;
+mod search;
 mod subscriptions;
 mod sweeping;
 mod tokens;
