@@ -7,7 +7,7 @@ use crate::support::postgres::Database;
 use crate::support::server::Server;
 use tocsin::config::Limits;
 
-/// The example of the specification's digest.
+/// A short message with all that one usually has.
 fn message() -> Value {
     json!({ "parentFolderPath": "/main/chat-42",
         "attributes": { "attribute": [

@@ -8,6 +8,7 @@ mod flags;
 mod folders;
 mod notifications;
 mod objects;
+mod search;
 mod subscriptions;
 
 use reqwest::Method;
@@ -114,7 +115,8 @@ impl Stage {
             assert!(actual.starts_with(xml::DECLARATION), "{actual}");
             self.names.xml_alike(actual, &example.xml);
         } else {
-            self.names.json_alike(&serde_json::from_str(actual).unwrap(), &serde_json::from_str(&example.json).unwrap());
+            self.names
+                .json_alike(&serde_json::from_str(actual).unwrap(), &serde_json::from_str(&example.json).unwrap());
         }
     }
 
@@ -128,9 +130,10 @@ impl Stage {
         assert_eq!((answer.status.as_u16(), answer.text.as_str()), (status, ""));
     }
 
-    /// An object that the example takes for granted, in the folder at a path.
+    /// An object that the example takes for granted, in the folder at a path; `more` are further fields, each after a
+    /// comma.
     async fn has_object(&mut self, name: &str, folder: &str, more: &str) {
-        let body = format!(r#"{{"object":{{"parentFolderPath":"{folder}","attributes":{{"attribute":[]}}{more}}}}}"#);
+        let body = format!(r#"{{"object":{{"parentFolderPath":"{folder}"{more}}}}}"#);
         self.has("/objects", name, body).await;
     }
 

@@ -90,7 +90,7 @@ impl Stage {
         assert_eq!(self.say(Method::PUT, "{B}/objects/o-1001/flags", &flags).await.status, 200);
         assert_eq!(self.ask(Method::DELETE, "{B}/objects/o-950").await.status, 204);
         let id: i64 = self.names.filled("o-111").parse().unwrap();
-        let expire = "select ended from tocsin.end_objects($1, array[$2], 'expired')";
+        let expire = "select tocsin.end_object($1, $2, 'expired')";
         assert!(self.sql.query_one(expire, &[&STREAM, &id]).await.unwrap().get::<_, bool>(0));
         let name = twin(r#"{"name":"trip-2024"}"#, "<nms:name>trip-2024</nms:name>");
         assert_eq!(self.say(Method::PUT, "{B}/folders/f-77/folderName", &name).await.status, 200);
@@ -106,10 +106,8 @@ async fn notifications_to_a_client(mut stage: Stage) {
     let hook = format!("{}/hook", client.url);
     stage.is_subscribed(&hook).await;
     stage.things_happen().await;
-    let posts = eventually("the lists are posted", async || {
-        Some(client.received()).filter(|posts| posts.len() == 7)
-    })
-    .await;
+    let posts =
+        eventually("the lists are posted", async || Some(client.received()).filter(|posts| posts.len() == 7)).await;
     for ((post, index), event) in
         posts[3..].iter().zip(4..).zip([CHANGED_OBJECT, DELETED_OBJECT, EXPIRED_OBJECT, CHANGED_FOLDER])
     {
@@ -141,10 +139,7 @@ impl Stage {
 
 /// A list as a poll is answered, of a channel whose maxNotifications is 1.
 fn in_a_list((json, xml): (String, String)) -> Twin {
-    twin(
-        &format!(r#"{{"notificationList":[{json}]}}"#),
-        &format!("<nc:notificationList>{xml}</nc:notificationList>"),
-    )
+    twin(&format!(r#"{{"notificationList":[{json}]}}"#), &format!("<nc:notificationList>{xml}</nc:notificationList>"))
 }
 
 async fn notifications_by_long_polling(mut stage: Stage) {

@@ -7,7 +7,8 @@ use tocsin::base::Format;
 use super::{STREAM, Stage, Twin, twin};
 use crate::support::client::EventList;
 
-/// The subscription of the examples, as far as both of them show it.
+/// The subscription of the examples. Its filter is answered as it was understood: with the operator that is meant where
+/// none is given.
 fn described(index: &str, token: &str) -> Twin {
     twin(
         &format!(
@@ -15,7 +16,8 @@ fn described(index: &str, token: &str) -> Twin {
                  "callbackReference":{{"notifyURL":"https://store.example.org/api/nc-callback/ch-5",
                    "callbackData":"cb-1","notificationFormat":"JSON"}},
                  "duration":86400,
-                 "filter":{{"criterion":[{{"type":"Attribute","name":"Message-Context","value":"pager-message"}}]}},
+                 "filter":{{"criterion":[{{"type":"Attribute","name":"Message-Context","value":"pager-message"}}],
+                   "operator":"And"}},
                  "clientCorrelator":"dev-A-1","resourceURL":"{{B}}/subscriptions/s-3","index":{index},
                  "restartToken":"{token}"}}}}"#
         ),
@@ -25,7 +27,7 @@ fn described(index: &str, token: &str) -> Twin {
                  <callbackData>cb-1</callbackData><notificationFormat>JSON</notificationFormat></callbackReference>
                <duration>86400</duration>
                <filter><criterion><type>Attribute</type><name>Message-Context</name><value>pager-message</value>
-                 </criterion></filter>
+                 </criterion><operator>And</operator></filter>
                <clientCorrelator>dev-A-1</clientCorrelator><resourceURL>{{B}}/subscriptions/s-3</resourceURL>
                <index>{index}</index><restartToken>{token}</restartToken></nms:nmsSubscription>"
         ),
