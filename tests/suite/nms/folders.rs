@@ -434,31 +434,6 @@ async fn costly_attributes_are_counted_when_they_are_asked_for() {
 }
 
 #[tokio::test]
-async fn verbs_that_a_resource_does_not_have_are_405() {
-    let scene = Scene::new().await;
-    let every = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH];
-    for (path, allow) in [
-        ("/folders", "POST"),
-        ("/folders/root", "GET, DELETE"),
-        ("/folders/7", "GET, DELETE"),
-        ("/folders/root/folderName", "GET, PUT"),
-        ("/folders/operations/pathToId", "GET, POST"),
-        ("/folders/operations/copyToFolder", "POST"),
-        ("/folders/operations/moveToFolder", "POST"),
-        ("/objects/operations/pathToId", "GET, POST"),
-    ] {
-        for method in every.iter().filter(|method| !allow.split(", ").any(|allowed| allowed == method.as_str())) {
-            let answer = scene.server.api.send(method.clone(), &scene.url(path), &[], None).await;
-            assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, allow), "{method} {path}");
-        }
-    }
-    for path in ["/folders/", "/folders/root/name", "/folders/operations/other", "/folders/root/folderName/x"] {
-        assert_eq!(scene.get(path).await.status, 404, "{path}");
-    }
-    scene.end().await;
-}
-
-#[tokio::test]
 async fn of_two_who_make_a_name_at_once_one_does() {
     let scene = Scene::new().await;
     let api = &scene.server.api;

@@ -13,6 +13,7 @@ mod notify_url;
 mod objects;
 mod paths;
 mod payloads;
+mod resources;
 mod retention;
 mod search;
 mod subscriptions;
