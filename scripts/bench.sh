@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures latency and throughput against plain Postgres, on this machine: see docs/BENCHMARKS.md.
 #
-#   scripts/bench.sh [writers | latency] [--seconds S] [--rounds N] [--writers N,...] [--rates N,...]
+#   scripts/bench.sh [writers | latency | nms] [--seconds S] [--rounds N] [--writers N,...] [--rates N,...]
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -155,6 +155,11 @@ impl Field {
         Ok(())
     }
 
+    /// A connection to the server's database.
+    pub async fn tocsin(&self) -> anyhow::Result<Client> {
+        connect(&self.tocsin).await
+    }
+
     /// A setting of Postgres.
     pub async fn setting(&self, name: &str) -> anyhow::Result<String> {
         Ok(self.admin.query_one("select current_setting($1)", &[&name]).await?.get(0))

@@ -7,6 +7,7 @@
 mod contestant;
 mod listener;
 mod machine;
+mod nms;
 mod program;
 mod relay;
 mod report;
@@ -19,6 +20,7 @@ use clap::{Parser, ValueEnum};
 use tokio::time::Instant;
 
 use contestant::{Contestant, Field};
+use nms::{Operation, Store};
 use program::Program;
 use report::{Cell, Figures};
 
@@ -42,6 +44,9 @@ struct Args {
     /// Inserts per second, for the latency
     #[arg(long, value_delimiter = ',', default_values_t = [200, 2000])]
     rates: Vec<u32>,
+    /// Concurrent clients of the message store
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    clients: u32,
     /// What `cargo bench` says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -53,6 +58,8 @@ enum Part {
     Writers,
     /// Time from INSERT to WebSocket
     Latency,
+    /// Requests per second to the message store
+    Nms,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -75,11 +82,15 @@ async fn main() -> anyhow::Result<()> {
 async fn run(args: &Args, program: &Program) -> anyhow::Result<()> {
     let field = Field::prepare(program).await?;
     println!("{}", machine::describe(&field, program.directory()).await?);
-    if args.part != Some(Part::Latency) {
+    let wanted = |part| args.part.is_none_or(|only| only == part);
+    if wanted(Part::Writers) {
         writers(args, &field).await?;
     }
-    if args.part != Some(Part::Writers) {
+    if wanted(Part::Latency) {
         latency(args, &field).await?;
+    }
+    if wanted(Part::Nms) {
+        message_store(args, program, &field).await?;
     }
     Ok(())
 }
@@ -135,6 +146,27 @@ async fn latency(args: &Args, field: &Field) -> anyhow::Result<()> {
         }));
     }
     report::table(&["", "asked/s", "inserts/s", "p50", "p90", "p99", "max", "p50 of the relay's"], &rows);
+    Ok(())
+}
+
+/// Requests per second to the message store.
+async fn message_store(args: &Args, program: &Program, field: &Field) -> anyhow::Result<()> {
+    println!("\n## The message store over HTTP, {} clients\n", args.clients);
+    println!("Searches and flags are in a box of {} objects.\n", Cell::Count(f64::from(nms::BOX_OBJECTS)));
+    let store = Store::prepare(program, &field.tocsin().await?).await?;
+    let time = Duration::from_secs_f64(args.seconds);
+    let mut rows = Vec::new();
+    for operation in Operation::ALL {
+        store.run(operation, args.clients, Duration::from_secs_f64(args.warm_up)).await?;
+        let run = store.run(operation, args.clients, time).await?;
+        rows.push(vec![
+            Cell::Text(operation.to_string()),
+            Cell::Count(run.rate),
+            Cell::Time(run.p50),
+            Cell::Time(run.p99),
+        ]);
+    }
+    report::table(&["", "requests/s", "p50", "p99"], &rows);
     Ok(())
 }
 

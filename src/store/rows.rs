@@ -3,10 +3,12 @@
 use serde_json::{Map, Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Json;
+use tokio_postgres::types::{Json, ToSql};
 
 use super::payload::Payload;
 use super::payload::upload::Claim;
+use super::search::Search;
+use super::search::rows::select;
 use super::{Created, NewObject, Object, Place, payload};
 use crate::base::ids::BoxName;
 use crate::base::{Error, Result};
@@ -66,6 +68,52 @@ pub async fn change_objects(database: &Database, of: &BoxName, ids: &[i64], patc
     let change = "select changed from tocsin.change_objects($1, $2, $3)";
     let rows = database.get().await?.query(change, &[&of.stream().as_str(), &ids, &Json(patch)]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Applies a change to the objects that a search finds, as they are when it is applied: their ids. `None`, and nothing is
+/// done, when there are more than `most`; or with `first`, only the first so many of them are meant.
+pub async fn change_selected(
+    database: &Database,
+    search: &Search,
+    first: Option<usize>,
+    most: usize,
+    patch: Value,
+) -> Result<Option<Vec<i64>>> {
+    let change = "select from tocsin.change_objects($1, $2, $3)";
+    on_selected(database, search, first, most, change, &[&Json(patch)]).await
+}
+
+/// Deletes the objects that a search finds: see [`change_selected`].
+pub async fn delete_selected(
+    database: &Database,
+    search: &Search,
+    first: Option<usize>,
+    most: usize,
+) -> Result<Option<Vec<i64>>> {
+    on_selected(database, search, first, most, "select from tocsin.end_objects($1, $2, 'deleted')", &[]).await
+}
+
+/// Runs a statement with the box, the ids of what a search finds in it, and more.
+async fn on_selected(
+    database: &Database,
+    search: &Search,
+    first: Option<usize>,
+    most: usize,
+    statement: &str,
+    more: &[&(dyn ToSql + Sync)],
+) -> Result<Option<Vec<i64>>> {
+    let stream = search.of.stream().as_str();
+    let mut client = database.get().await?;
+    let transaction = client.transaction().await?;
+    transaction.execute("select tocsin.lock_box($1)", &[&stream]).await?;
+    let mut ids = select(&transaction, search, first.unwrap_or(most).min(most)).await?;
+    ids.truncate(first.unwrap_or(ids.len()));
+    if ids.len() > most {
+        return Ok(None);
+    }
+    transaction.query(statement, &[&[&stream as &(dyn ToSql + Sync), &ids], more].concat()).await?;
+    transaction.commit().await?;
+    Ok(Some(ids))
 }
 
 /// Deletes many objects, all in one transaction: for each, in order, whether it was there.

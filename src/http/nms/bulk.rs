@@ -12,29 +12,52 @@ use crate::http::fault::Fault;
 use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
 use crate::store::rows;
-use crate::wire::nms::{self, FlagOperation};
+use crate::wire::nms::{self, FlagOperation, Which};
 
 /// Sets or removes flags of many objects. Nothing stops at an object that is not there.
 pub async fn update(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let of = ids.store_box()?;
-    let fields = body.fields("bulkUpdate")?;
-    let update = nms::read_bulk_update(fields, app.limits.references_max)?;
+    let update = nms::read_bulk_update(&of, body.fields("bulkUpdate")?, &app.limits)?;
     let patch = match update.operation {
         FlagOperation::AddFlag => json!({ "addFlags": update.flags }),
         FlagOperation::RemoveFlag => json!({ "removeFlags": update.flags }),
     };
-    let found = Found::of(&of, update.objects);
-    let changed = rows::change_objects(&app.database, &of, &found.ids, patch).await?;
-    Ok(found.answer(changed.iter().map(Option::is_some)))
+    match update.objects {
+        Which::Referenced(objects) => {
+            let found = Found::of(&of, objects);
+            let changed = rows::change_objects(&app.database, &of, &found.ids, patch).await?;
+            Ok(found.answer(changed.iter().map(Option::is_some)))
+        }
+        Which::Selected { search, first } => {
+            let (first, most) = (first.map(|first| first as usize), app.limits.references_max);
+            let changed = rows::change_selected(&app.database, &search, first, most, patch).await?;
+            selected(&app, &of, changed)
+        }
+    }
 }
 
 /// Deletes many objects.
 pub async fn delete(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let of = ids.store_box()?;
-    let objects = nms::read_bulk_delete(body.fields("bulkDelete")?, app.limits.references_max)?;
-    let found = Found::of(&of, objects);
-    let deleted = rows::delete_objects(&app.database, &of, &found.ids).await?;
-    Ok(found.answer(deleted.into_iter()))
+    match nms::read_bulk_delete(&of, body.fields("bulkDelete")?, &app.limits)? {
+        Which::Referenced(objects) => {
+            let found = Found::of(&of, objects);
+            let deleted = rows::delete_objects(&app.database, &of, &found.ids).await?;
+            Ok(found.answer(deleted.into_iter()))
+        }
+        Which::Selected { search, first } => {
+            let (first, most) = (first.map(|first| first as usize), app.limits.references_max);
+            let deleted = rows::delete_selected(&app.database, &search, first, most).await?;
+            selected(&app, &of, deleted)
+        }
+    }
+}
+
+/// One response for each object that was selected, in the order of the search; refused when there were too many.
+fn selected(app: &App, of: &BoxName, ids: Option<Vec<i64>>) -> Result<Document> {
+    let ids = ids.ok_or_else(|| nms::too_many(&app.limits))?;
+    let done = |id| Ok(Done { status: StatusCode::OK, url: app.urls.object(of, id), path: None });
+    Ok(response_list(&ids.into_iter().map(done).collect::<Vec<_>>()))
 }
 
 /// The references of a request, and the ids of those that could be objects of the box.

@@ -16,6 +16,8 @@ use crate::store::rows::object;
 /// What the index finds is looked at one by one up to so many objects; where there are more, a walk along the box meets
 /// enough of them.
 const CANDIDATES_MAX: usize = 2000;
+/// One box is a small part of all, whatever statistics say; and compiling costs more than it saves.
+const PLANS: &str = "set local enable_seqscan = off; set local jit = off";
 /// Bytes of results after which a batch ends, whatever its length.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
@@ -23,26 +25,46 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 pub async fn search(database: &Database, search: &Search) -> Result<Found> {
     let mut client = database.get().await?;
     let transaction = begin(&mut client).await?;
-    let head = head(&transaction, &search.of).await?;
+    let found = read_batch(&transaction, search).await?;
+    transaction.commit().await?;
+    Ok(found)
+}
+
+async fn read_batch(transaction: &Transaction<'_>, search: &Search) -> Result<Found> {
+    let head = head(transaction, &search.of).await?;
     if search.created_after > head {
         return Err(Error::invalid("value")); // a creationCursor of another history
     }
     let folders = match &search.scope {
-        Some(scope) => folders(&transaction, &search.of, scope).await?,
+        Some(scope) => folders(transaction, &search.of, scope).await?,
         None => None,
     };
-    let found = batch(&transaction, search, folders.as_deref(), head).await?;
-    transaction.commit().await?;
-    Ok(found)
+    batch(transaction, search, folders.as_deref(), head).await
 }
 
 /// Everything that a search reads is of one moment.
 pub(super) async fn begin(client: &mut Pooled) -> Result<Transaction<'_>> {
     let transaction =
         client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
-    // One box is a small part of all, whatever statistics say; and compiling costs more than it saves.
-    transaction.batch_execute("set local enable_seqscan = off; set local jit = off").await?;
+    transaction.batch_execute(PLANS).await?;
     Ok(transaction)
+}
+
+/// The ids of all objects that a search finds, or the first `most + 1` of them, in a transaction whose box nobody else
+/// writes to until it ends.
+pub async fn select(transaction: &Transaction<'_>, search: &Search, most: usize) -> Result<Vec<i64>> {
+    transaction.batch_execute(PLANS).await?;
+    let mut search = Search { max_entries: u32::try_from(most + 1).unwrap_or(u32::MAX), ..search.clone() };
+    let mut ids = Vec::new();
+    while ids.len() <= most {
+        let found = read_batch(transaction, &search).await?;
+        ids.extend(found.objects.iter().map(|object| object.id));
+        match found.next {
+            Some(next) => search.from = Some(next),
+            None => break,
+        }
+    }
+    Ok(ids)
 }
 
 /// Seq of the newest event of the box, 0 when there is none.

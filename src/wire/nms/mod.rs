@@ -14,7 +14,7 @@ mod selection;
 mod subscription;
 
 pub use attributes::{read_attributes, write_attributes};
-pub use bulk::{BulkUpdate, FlagOperation, read_bulk_delete, read_bulk_update};
+pub use bulk::{BulkUpdate, FlagOperation, Which, read_bulk_delete, read_bulk_update, too_many};
 pub use event::{EventListShape, event, reset_box};
 pub use flags::{check_flag, flag_list, flags_of, read_flags};
 pub use folder::{NewFolder, Shown, folder, name, read_folder, read_name};

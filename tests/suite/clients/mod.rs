@@ -2,5 +2,6 @@
 //! as its model does. The letter of the specification alone would not satisfy them; a change that breaks one of these
 //! tests breaks clients.
 
+mod in_step;
 mod kandy;
 mod samsung;

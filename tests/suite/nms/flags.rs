@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tocsin::config::Limits;
 use tokio_postgres::Client;
 
 use super::{text, write};
@@ -198,7 +199,7 @@ async fn bulk_requests_that_say_too_little_or_too_much_are_refused() {
         ("bulkDelete", json!({}), (400, "SVC0002", "objects")),
         ("bulkDelete", json!({ "objects": { "objectReference": [] } }), (400, "SVC0002", "objects")),
         ("bulkDelete", json!({ "objects": { "objectReference": [{}] } }), (400, "SVC0002", "resourceURL")),
-        ("bulkDelete", json!({ "objects": many }), (403, "POL0001", "at most 1000 references at once")),
+        ("bulkDelete", json!({ "objects": many }), (403, "POL0001", "at most 1000 objects at once")),
     ] {
         let path = format!("{BOX}/objects/operations/{operation}");
         let answer = server.api.post(&path, json!({ operation: body.clone() })).await;
@@ -225,6 +226,56 @@ async fn what_one_device_has_read_the_others_see() {
             (text(changed, "resourceURL"), &changed["flags"]["flag"]),
             (objects[0].as_str(), &json!(["\\Seen"]))
         );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_search_selects_is_flagged_and_deleted_in_its_order() {
+    let limits = Limits { references_max: 3, ..Limits::default() };
+    let database = Database::new().await;
+    let server = Server::start_with(&database, limits).await;
+    let sql = database.connect().await;
+    write(&sql, "tel:+1", 4).await;
+    sql.batch_execute(r"update tocsin.messages set flags = '{\\Seen}' where body in ('2', '3')").await.unwrap();
+    let (api, seen) = (&server.api, |set: &str| json!([{ "type": "Flag", "name": "\\seen", "value": set }]));
+    let urls = async || {
+        let rows = sql.query("select body, id from tocsin.messages order by id", &[]).await.unwrap();
+        let url = |id: i64| format!("{}/nms/v1/default/tel%3A%2B1/objects/{id}", server.api.url);
+        rows.iter().map(|row| (row.get::<_, String>(0), url(row.get(1)))).collect::<Vec<_>>()
+    };
+    let all = urls().await;
+    let of = |bodies: &[usize]| bodies.iter().map(|n| (200, all[n - 1].1.clone())).collect::<Vec<_>>();
+    let selection = |criteria: Value| json!({ "searchCriteria": { "criterion": criteria } });
+    let update = |selection: Value| {
+        let update = json!({ "selectionCriteria": selection, "operation": "AddFlag", "flags": { "flag": ["x"] } });
+        json!({ "bulkUpdate": update })
+    };
+    let path = |operation: &str| format!("{BOX}/objects/operations/{operation}");
+
+    let refused = api.post(&path("bulkUpdate"), update(json!({}))).await;
+    assert_eq!((status(&refused), refused.fault().1), (403, vec!["at most 3 objects at once".to_owned()]));
+    let newest = json!({ "maxEntries": 3, "sortCriteria": { "criterion": [{ "type": "Date" }] } });
+    let answer = api.post(&path("bulkUpdate"), update(newest)).await;
+    assert_eq!(outcomes(&answer), of(&[4, 3, 2]));
+    let answer = api.post(&path("bulkUpdate"), update(selection(seen("false")))).await;
+    assert_eq!(outcomes(&answer), of(&[1, 4]));
+    let flagged = "select array_agg(body order by id) from tocsin.messages where 'x' = any (flags)";
+    assert_eq!(sql.query_one(flagged, &[]).await.unwrap().get::<_, Vec<String>>(0), ["1", "2", "3", "4"]);
+    assert_eq!(events(&sql).await, 10, "what has the flag already makes no event");
+
+    let delete = json!({ "bulkDelete": { "selectionCriteria": selection(seen("true")) } });
+    let answer = api.post(&path("bulkDelete"), delete.clone()).await;
+    assert_eq!(outcomes(&answer), of(&[2, 3]));
+    assert_eq!(urls().await.iter().map(|(body, _)| body.as_str()).collect::<Vec<_>>(), ["1", "4"]);
+    let answer = api.post(&path("bulkDelete"), delete).await;
+    assert_eq!((status(&answer), answer.json()), (200, json!({ "bulkResponseList": { "response": [] } })));
+
+    let both = json!({ "bulkDelete": { "selectionCriteria": {}, "objects": references(&[&all[0].1]) } });
+    let vanished = json!({ "bulkDelete": { "selectionCriteria": selection(json!([{ "type": "VanishedObjects" }])) } });
+    for (body, expected) in [(both, ("SVC0002", "objects")), (vanished, ("SVC0003", "type"))] {
+        let (id, variables) = api.post(&path("bulkDelete"), body).await.fault();
+        assert_eq!((id.as_str(), variables[0].as_str()), expected);
     }
     server.stop().await;
 }

@@ -8,6 +8,7 @@ mod examples;
 mod filters;
 mod flags;
 mod folders;
+mod model;
 mod moves;
 mod notify_url;
 mod objects;
