@@ -36,32 +36,21 @@ fn id(url: &str) -> &str {
 }
 
 #[tokio::test]
-async fn s5_5_create_and_rename_a_folder() {
+async fn a_folder_that_is_made_and_renamed_is_told_of_each_time() {
     let mut scene = Scene::new().await;
     let main = scene.folder(&scene.url("/folders/root"), "main").await;
-    let wish = json!({ "folder": { "parentFolder": main, "attributes": { "attribute": [] }, "name": "trip" } });
-    let answer = scene.post("/folders", wish).await;
-    assert_eq!(answer.status, 201, "{}", answer.text);
-    let made = answer.json();
-    let url = text(&made["folder"], "resourceURL").to_owned();
-    assert_eq!(answer.header("location"), url);
-    let date = attribute(&made["folder"], "Date").unwrap()[0].as_str().unwrap();
+    let url = scene.folder(&main, "trip").await;
+    let made = folder(&scene.server.api.get(&url).await);
+    assert_eq!(made.get("path"), None, "only with path=Yes");
+    let date = attribute(&made, "Date").unwrap()[0].as_str().unwrap();
     assert!(chrono::DateTime::parse_from_rfc3339(date).is_ok() && date.ends_with('Z'), "{date}");
-    let expected = json!({ "folder": {
-        "parentFolder": main,
-        "attributes": { "attribute": [{ "name": "Name", "value": ["trip"] }, { "name": "Date", "value": [date] }] },
-        "resourceURL": url, "path": "/main/trip", "name": "trip", "lastModSeq": 3 } });
-    assert_eq!(made, expected);
-    let mut again = expected["folder"].clone();
-    again.as_object_mut().unwrap().remove("path");
-    assert_eq!(folder(&scene.server.api.get(&url).await), again, "without path=Yes there is no path");
 
     let name = format!("{url}/folderName");
     assert_eq!(scene.server.api.get(&name).await.json(), json!({ "name": "trip" }));
-    let renamed = scene.server.api.put(&name, json!({ "name": "trip-2024" })).await;
-    assert_eq!((renamed.status.as_u16(), renamed.json()), (200, json!({ "name": "trip-2024" })));
-    let same = scene.server.api.put(&name, json!({ "name": "trip-2024" })).await;
-    assert_eq!((same.status.as_u16(), same.json()), (200, json!({ "name": "trip-2024" })));
+    for _ in 0..2 {
+        let renamed = scene.server.api.put(&name, json!({ "name": "trip-2024" })).await;
+        assert_eq!((renamed.status.as_u16(), renamed.json()), (200, json!({ "name": "trip-2024" })));
+    }
     let now = folder(&scene.server.api.get(&format!("{url}?path=Yes")).await);
     assert_eq!(
         (&now["path"], &now["name"], &now["lastModSeq"]),
@@ -81,7 +70,7 @@ async fn s5_5_create_and_rename_a_folder() {
 }
 
 #[tokio::test]
-async fn the_same_in_xml() {
+async fn folders_in_xml_have_their_elements_in_order() {
     const NMS: &str = r#"xmlns:nms="urn:oma:xml:rest:netapi:nms:1""#;
     const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
     let scene = Scene::new().await;
@@ -441,31 +430,6 @@ async fn costly_attributes_are_counted_when_they_are_asked_for() {
     }
     let name = folder(&scene.server.api.get(&format!("{}?attrFilter=Name", url(0))).await);
     assert!(attribute(&name, "Name").is_some() && attribute(&name, "Date").is_some());
-    scene.end().await;
-}
-
-#[tokio::test]
-async fn verbs_that_a_resource_does_not_have_are_405() {
-    let scene = Scene::new().await;
-    let every = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH];
-    for (path, allow) in [
-        ("/folders", "POST"),
-        ("/folders/root", "GET, DELETE"),
-        ("/folders/7", "GET, DELETE"),
-        ("/folders/root/folderName", "GET, PUT"),
-        ("/folders/operations/pathToId", "GET, POST"),
-        ("/folders/operations/copyToFolder", "POST"),
-        ("/folders/operations/moveToFolder", "POST"),
-        ("/objects/operations/pathToId", "GET, POST"),
-    ] {
-        for method in every.iter().filter(|method| !allow.split(", ").any(|allowed| allowed == method.as_str())) {
-            let answer = scene.server.api.send(method.clone(), &scene.url(path), &[], None).await;
-            assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, allow), "{method} {path}");
-        }
-    }
-    for path in ["/folders/", "/folders/root/name", "/folders/operations/other", "/folders/root/folderName/x"] {
-        assert_eq!(scene.get(path).await.status, 404, "{path}");
-    }
     scene.end().await;
 }
 

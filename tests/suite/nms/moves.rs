@@ -1,6 +1,5 @@
 //! Copying and moving objects and folders.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use tocsin::config::Limits;
 
@@ -60,42 +59,22 @@ fn id(url: &str) -> &str {
 }
 
 #[tokio::test]
-async fn s5_12_move_an_object() {
+async fn a_moved_object_is_one_event_and_has_another_path() {
     let mut scene = Scene::new().await;
-    let main = scene.folder(&scene.url("/folders/root"), "main").await;
+    let root = scene.url("/folders/root");
+    let main = scene.folder(&root, "main").await;
     let trip = scene.folder(&main, "trip-2024").await;
     let object = scene.object("/").await;
     scene.events(3).await;
-    let moved = format!("/main/trip-2024/{}", id(&object));
-    let answer = scene.post("/folders/operations/moveToFolder", wish(&trip, &[], &[&object])).await;
-    let expected = json!({ "bulkResponseList": { "response": [done(&object, &moved)] } });
-    assert_eq!((answer.status.as_u16(), answer.json()), (200, expected));
-    let expected = json!({
-        "parentFolder": trip, "flags": { "flag": [], "resourceURL": format!("{object}/flags") },
-        "resourceURL": object, "lastModSeq": 5 });
-    assert_eq!(scene.events(1).await, [("changedObject".to_owned(), expected)]);
-    assert_eq!(scene.server.api.get(&object).await.json()["object"]["path"], json!(moved));
-
-    // Back again in XML, where an empty list is an empty element.
-    let nms = r#"xmlns:nms="urn:oma:xml:rest:netapi:nms:1""#;
-    let body = format!(
-        "<nms:targetSourceRef {nms}><targetRef><resourceURL>{{B}}/folders/root</resourceURL></targetRef><sourceRefs>\
-         <folders/><objects><objectReference><resourceURL>{object}</resourceURL></objectReference></objects>\
-         </sourceRefs></nms:targetSourceRef>"
-    );
-    let answer = scene.xml(Method::POST, "/folders/operations/moveToFolder", &body).await;
-    let expected = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><nms:bulkResponseList {nms}><response><code>200</code>\
-         <reason>OK</reason><success><resourceURL>{object}</resourceURL><path>/{}</path></success></response>\
-         </nms:bulkResponseList>",
-        id(&object)
-    );
-    assert_eq!((answer.status.as_u16(), answer.text), (200, expected));
-    let events = scene.events(1).await;
-    assert_eq!(
-        (events[0].1["parentFolder"].clone(), &events[0].1["lastModSeq"]),
-        (json!(scene.url("/folders/root")), &json!(6))
-    );
+    for (n, (parent, path)) in (5..).zip([(&trip, "/main/trip-2024"), (&root, "")]) {
+        let path = format!("{path}/{}", id(&object));
+        assert_eq!(scene.transfer("move", parent, &[], &[&object]).await, [done(&object, &path)]);
+        let expected = json!({
+            "parentFolder": parent, "flags": { "flag": [], "resourceURL": format!("{object}/flags") },
+            "resourceURL": object, "lastModSeq": n });
+        assert_eq!(scene.events(1).await, [("changedObject".to_owned(), expected)]);
+        assert_eq!(scene.server.api.get(&object).await.json()["object"]["path"], json!(path));
+    }
     scene.nothing_more().await;
     scene.end().await;
 }

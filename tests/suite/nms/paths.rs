@@ -12,33 +12,6 @@ fn responses(body: &Value) -> &Vec<Value> {
 }
 
 #[tokio::test]
-async fn s5_12_paths_of_objects() {
-    let scene = Scene::new().await;
-    let url = scene.object("/main/chat-42").await;
-    let path = format!("/main/chat-42/{}", url.rsplit('/').next().unwrap());
-    let answer =
-        scene.post("/objects/operations/pathToId", json!({ "pathList": { "path": [path, "/main//x"] } })).await;
-    let expected = json!({ "bulkResponseList": { "response": [
-        { "code": 200, "reason": "OK", "success": { "resourceURL": url, "path": path } },
-        { "code": 400, "reason": "Bad Request", "failure": { "serviceException": {
-            "messageId": "SVC0002", "text": "Invalid input value for message part %1", "variables": ["/main//x"] } } }] } });
-    assert_eq!((answer.status.as_u16(), answer.json()), (200, expected));
-
-    let nms = r#"xmlns:nms="urn:oma:xml:rest:netapi:nms:1""#;
-    let body = format!("<nms:pathList {nms}><path>{path}</path><path>/main//x</path></nms:pathList>");
-    let answer = scene.xml(Method::POST, "/objects/operations/pathToId", &body).await;
-    let expected = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><nms:bulkResponseList {nms}><response><code>200</code><reason>OK</reason>\
-         <success><resourceURL>{url}</resourceURL><path>{path}</path></success></response><response><code>400</code>\
-         <reason>Bad Request</reason><failure><serviceException><messageId>SVC0002</messageId>\
-         <text>Invalid input value for message part %1</text><variables>/main//x</variables></serviceException></failure>\
-         </response></nms:bulkResponseList>"
-    );
-    assert_eq!((answer.status.as_u16(), answer.text), (200, expected));
-    scene.end().await;
-}
-
-#[tokio::test]
 async fn an_object_is_found_by_its_path_and_by_no_other() {
     let scene = Scene::new().await;
     let inside = scene.object("/a b/ü+%").await;

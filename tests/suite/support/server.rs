@@ -14,6 +14,7 @@ use super::postgres::Database;
 /// A server in this process. One that is not stopped ends with the test's runtime, as if it had been killed.
 pub struct Server {
     running: app::Server,
+    /// At the address it listens on, whatever its public URL is.
     pub api: Api,
 }
 
@@ -38,7 +39,7 @@ impl Server {
         };
         change(&mut config);
         let running = app::Server::start(config).await.unwrap();
-        let api = Api::new(&running.url);
+        let api = Api::new(&format!("http://{}", running.address));
         Server { running, api }
     }
 

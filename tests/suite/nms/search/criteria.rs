@@ -160,8 +160,6 @@ async fn what_cannot_be_searched_for_is_refused() {
         );
         assert_eq!(answer.header("allow"), if status == 405 { "POST" } else { "" });
     }
-    let get = server.api.get(SEARCH).await;
-    assert_eq!((get.status.as_u16(), get.header("allow")), (405, "POST"));
     server.stop().await;
 }
 
