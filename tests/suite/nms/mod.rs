@@ -14,6 +14,7 @@ mod notify_url;
 mod objects;
 mod paths;
 mod payloads;
+mod plans;
 mod resources;
 mod retention;
 mod search;
