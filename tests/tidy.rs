@@ -167,10 +167,19 @@ fn the_tests_that_prove_conformance_exist() {
     for test in page.lines().flat_map(tests_named) {
         assert!(exists(test), "docs/CONFORMANCE.md names {test}, which is not in tests/suite");
     }
-    let items: Vec<_> = page.lines().filter(|line| line.starts_with("| REST-NC-")).collect();
-    assert_eq!(items.len(), 22, "each item of Appendix B has its row");
-    for item in items {
-        assert!(!tests_named(item).is_empty(), "nothing proves {item}");
+    // What is not there is proved by nothing.
+    let is_claim = |line: &&str| line.starts_with("| ") && !line.starts_with("| --- ") && !line.contains("| no |");
+    for row in page.lines().filter(is_claim).filter(|line| !line.ends_with("| proved by |")) {
+        assert!(!tests_named(row).is_empty(), "nothing proves {row}");
+    }
+    let rows = |begin: &str| page.lines().filter(|line| line.starts_with(begin)).collect::<Vec<_>>();
+    assert_eq!(rows("| REST-NC-").len(), 22, "each item of Appendix B has its row");
+    let resources = rows("| `/");
+    assert_eq!(resources.len(), 32, "each verb of each resource of NMS has its row");
+    let routes = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/nms/mod.rs"));
+    let routes = routes.expect("the routes can be read");
+    for path in routes.split('"').skip(1).step_by(2).filter(|text| text.starts_with('/')) {
+        assert!(resources.iter().any(|row| row.starts_with(&format!("| `{path}` |"))), "{path} has no row");
     }
     assert!(!exists("nc::examples::polls::no_such_test") && !exists("no::such::module"));
 }

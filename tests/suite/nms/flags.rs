@@ -69,13 +69,14 @@ async fn a_list_of_flags_replaces_the_set_and_an_equal_set_changes_nothing() {
         (json!({ "flagList": { "flag": ["\\Seen", "a", "A"], "resourceURL": flags } }), json!(["\\Seen", "a"])),
         (json!({ "flag": ["A", "\\SEEN"] }), json!(["\\Seen", "a"])), // no root, as phones write it; the same set
         (json!({ "flagList": { "flag": "$Forwarded" } }), json!(["$Forwarded"])),
+        (json!({ "flagList": { "flag": ["\\Recent"] } }), json!(["\\Recent"])), // one like any other
         (json!({ "flagList": { "flag": [] } }), json!([])),
         (json!({ "flagList": null }), json!([])),
     ] {
         let answer = api.put(&flags, put.clone()).await;
         assert_eq!((status(&answer), &answer.json()["flagList"]["flag"]), (200, &stored), "{put}");
     }
-    assert_eq!(events(&sql).await, 4, "the message, and three changes");
+    assert_eq!(events(&sql).await, 5, "the message, and four changes");
     let xml = [("content-type", "application/xml"), ("accept", "application/xml")];
     let body = r#"<nms:flagList xmlns:nms="urn:oma:xml:rest:netapi:nms:1"><flag>\Seen</flag></nms:flagList>"#;
     let answer = api.send(Method::PUT, &flags, &xml, Some(body.to_owned())).await;

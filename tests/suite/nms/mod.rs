@@ -4,6 +4,7 @@ mod backends;
 mod bulk_creation;
 mod correlators;
 mod create;
+mod events;
 mod examples;
 mod filters;
 mod flags;

@@ -7,7 +7,8 @@ use tokio_postgres::Client;
 
 use super::{form, text, write};
 use crate::support::client::Answer;
-use crate::support::postgres::Database;
+use crate::support::eventually;
+use crate::support::postgres::{Database, cluster, connect};
 use crate::support::server::Server;
 
 const BOX: &str = "/nms/v1/default/b";
@@ -411,5 +412,26 @@ async fn what_is_not_there_is_svc0004_with_a_link_to_it() {
         }
     }
     assert_eq!(scene.events().await, before);
+    scene.server.stop().await;
+}
+
+#[tokio::test]
+async fn without_the_database_a_request_is_to_be_made_again() {
+    let scene = Scene::new().await;
+    let (admin, url) = (connect(cluster().url()).await, scene.url("/objects/{object}"));
+    let name: String = scene.sql.query_one("select current_database()::text", &[]).await.unwrap().get(0);
+    let allow = async |allowed: bool| {
+        admin.batch_execute(&format!("alter database {name} allow_connections {allowed}")).await.unwrap();
+    };
+    allow(false).await;
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+    admin.execute(cut, &[&name]).await.unwrap();
+    for answered in [IN_JSON, IN_XML] {
+        let answer = scene.send(Method::GET, &url, &[("accept", answered.0)], None).await;
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "1"), "{}", answer.text);
+        assert_eq!(fault(&answer, answered)["serviceException"]["messageId"], "SVC2001");
+    }
+    allow(true).await;
+    eventually("it is back", async || (scene.server.api.get(&url).await.status == 200).then_some(())).await;
     scene.server.stop().await;
 }
