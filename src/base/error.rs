@@ -54,9 +54,6 @@ pub enum Error {
         /// The value.
         value: String,
     },
-    /// A folder's path is missing where it must be given, since there are several root folders (SVC1009).
-    #[error("the folder's path is missing")]
-    RootPathMissing,
     /// A folder that may not be renamed (POL1030).
     #[error("this folder cannot be renamed")]
     RenameForbidden,

@@ -66,11 +66,6 @@ impl Fault {
             Error::NotFound { .. } => service(Is::NOT_FOUND, "SVC0004", NO_ADDRESS, &["Request-URI"]),
             Error::NotFoundAt { url } => service(Is::NOT_FOUND, "SVC0004", NO_ADDRESS, &[url]),
             Error::Unknown { kind, value } => service(Is::NOT_FOUND, "SVC2008", "Unknown %1 %2", &[kind, value]),
-            Error::RootPathMissing => {
-                let text =
-                    "Folder's path is missing. When more than one root folder exists, folder's path must be provided";
-                service(Is::BAD_REQUEST, "SVC1009", text, &[])
-            }
             Error::RenameForbidden => policy(Is::FORBIDDEN, "POL1030", "Renaming this folder is not allowed", &[]),
             Error::PlaceForbidden { place } => policy(
                 Is::FORBIDDEN,
