@@ -20,3 +20,11 @@ begin
     return coalesce(low, 0);
 end
 $$;
+
+-- Where a restartToken leads: delivery begins after this seq. A client that knows the box from before it was reset
+-- needs nothing of what came before: it begins with the newest reset.
+create or replace function tocsin.start_after(of_stream text, moment timestamptz) returns bigint language sql stable as $$
+    select coalesce((select max(e.seq) - 1 from tocsin.events e
+                     where e.stream = of_stream and e.seq > at.seq and e.kind = 'box.reset'), at.seq)
+    from tocsin.seq_at(of_stream, moment) as at (seq)
+$$;

@@ -321,7 +321,7 @@ async fn resolve(
         TokenRule::Refuse => Err(Error::invalid("restartToken")),
         TokenRule::Reset => Ok(Start { after_seq: head.seq, at: head.at.unwrap_or(DateTime::UNIX_EPOCH), reset: true }),
         TokenRule::Seek => {
-            let row = transaction.query_one("select tocsin.seq_at($1, $2)", &[&stream.as_str(), &token]).await?;
+            let row = transaction.query_one("select tocsin.start_after($1, $2)", &[&stream.as_str(), &token]).await?;
             let after_seq: i64 = row.get(0);
             let at = transaction
                 .query_opt(

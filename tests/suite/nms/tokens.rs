@@ -302,3 +302,36 @@ async fn updates_that_race_with_writes_and_replays_keep_every_index_unique() {
     }
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_token_from_before_a_reset_begins_with_it() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let sql = database.connect().await;
+    let reset = "insert into tocsin.events (stream, kind) values ('b', 'box.reset')";
+    write(&sql, "b", 2).await; // 1, 2
+    let first = tocsin::log::event::token(
+        sql.query_one("select edited_at from tocsin.events where seq = 1", &[]).await.unwrap().get(0),
+    );
+    sql.batch_execute(reset).await.unwrap(); // 3
+    write(&sql, "b", 1).await; // 4
+    sql.batch_execute(reset).await.unwrap(); // 5
+    let after = head(&sql, "b").await;
+    write(&sql, "b", 2).await; // 6, 7
+    let channel = server.api.channel("alice").await;
+    let subscription = server.api.subscribe_with("b", &channel, json!({ "restartToken": first })).await;
+    assert_eq!(text(&subscription, "restartToken"), first);
+    let mut socket = Socket::open(&channel).await;
+    let begun = socket.lists(3).await;
+    assert_eq!((begun[0].kind(), begun[0].token.as_str(), begun[0].index), ("resetBox", after.as_str(), 1));
+    assert_eq!(seqs(&begun[1..]), [6, 7]);
+    let update = json!({ "nmsSubscriptionUpdate": { "restartToken": first } });
+    assert_eq!(server.api.post(text(&subscription, "resourceURL"), update).await.status, 200);
+    let again = socket.lists(3).await;
+    assert_eq!((again[0].kind(), again[0].index), ("resetBox", 4));
+    assert_eq!(seqs(&again[1..]), [6, 7]);
+    let update = json!({ "nmsSubscriptionUpdate": { "restartToken": after } });
+    assert_eq!(server.api.post(text(&subscription, "resourceURL"), update).await.status, 200);
+    assert_eq!(seqs(&socket.lists(2).await), [6, 7], "after the reset, nothing of it");
+    server.stop().await;
+}
