@@ -176,7 +176,7 @@ async fn what_a_resource_cannot_do_is_405_with_the_verbs_it_has() {
         (&lifetime, "GET, PUT"),
         (&subscriptions, "GET, POST"),
         (own, "GET, POST, DELETE"),
-        (&object, "GET"),
+        (&object, "GET, DELETE"),
         (text(&channel["channelData"], "channelURL").replace("ws:", "http:").as_str(), "GET"),
         ("/healthz", "GET"),
     ] {
