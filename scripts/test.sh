@@ -24,4 +24,7 @@ else
     echo "skipped: rustdoc is not installed" >&2
 fi
 
+# Tests mostly wait, for Postgres and for each other's time to pass: more of them at once than there are processors.
+processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((processors * 2))}"
 exec cargo test --locked "$@"
