@@ -32,16 +32,8 @@ const OBJECTS_BATCH: i32 = 1000;
 
 /// Ends channels and subscriptions at their time, by the database's clock.
 pub async fn expire(database: Database, stop: CancellationToken) -> anyhow::Result<()> {
-    every(EXPIRE_EVERY, stop, "expiry", || expire_once(&database)).await
-}
-
-async fn expire_once(database: &Database) -> Result<()> {
-    loop {
-        let row = database.get().await?.query_one("select tocsin.expire($1)", &[&EXPIRE_BATCH]).await?;
-        if row.get::<_, i32>(0) < EXPIRE_BATCH {
-            return Ok(());
-        }
-    }
+    let expire = "select tocsin.expire($1)::bigint";
+    every(EXPIRE_EVERY, stop, "expiry", || in_batches(&database, expire, EXPIRE_BATCH)).await
 }
 
 /// Attaches the partitions of the months ahead.
@@ -60,36 +52,29 @@ async fn attach_partitions(database: &Database, months_ahead: i32) -> Result<()>
 
 /// Forgets the keys of callbacks that nobody will send again.
 pub async fn callback_keys(database: Database, stop: CancellationToken) -> anyhow::Result<()> {
-    every(CALLBACK_KEYS_EVERY, stop, "callback keys", || forget_callback_keys(&database)).await
-}
-
-async fn forget_callback_keys(database: &Database) -> Result<()> {
-    loop {
-        let forget = "select tocsin.forget_callback_keys($1)";
-        let row = database.get().await?.query_one(forget, &[&CALLBACK_KEYS_BATCH]).await?;
-        if row.get::<_, i64>(0) < i64::from(CALLBACK_KEYS_BATCH) {
-            return Ok(());
-        }
-    }
+    let forget = "select tocsin.forget_callback_keys($1)";
+    every(CALLBACK_KEYS_EVERY, stop, "callback keys", || in_batches(&database, forget, CALLBACK_KEYS_BATCH)).await
 }
 
 /// Expires objects by age, if policy says so, and forgets tombstones.
 pub async fn objects(database: Database, expire: u64, keep: u64, stop: CancellationToken) -> anyhow::Result<()> {
     every(OBJECTS_EVERY, stop, "objects", || async {
         if expire > 0 {
-            let expire_objects = "select tocsin.expire_objects(make_interval(secs => $1), $2)::bigint";
-            in_batches(&database, expire_objects, expire).await?;
+            let expire_objects = format!("select tocsin.expire_objects(make_interval(secs => {expire}), $1)::bigint");
+            in_batches(&database, &expire_objects, OBJECTS_BATCH).await?;
         }
-        in_batches(&database, "select tocsin.forget_tombstones(make_interval(secs => $1), $2)", keep).await
+        let forget = format!("select tocsin.forget_tombstones(make_interval(secs => {keep}), $1)");
+        in_batches(&database, &forget, OBJECTS_BATCH).await
     })
     .await
 }
 
-/// Calls a function of an age in seconds and a number until it did less than that number.
-async fn in_batches(database: &Database, function: &str, seconds: u64) -> Result<()> {
+/// Calls a function that deals with at most `most` things, its one parameter, and says with how many, until they were
+/// fewer.
+async fn in_batches(database: &Database, function: &str, most: i32) -> Result<()> {
     loop {
-        let row = database.get().await?.query_one(function, &[&(seconds as f64), &OBJECTS_BATCH]).await?;
-        if row.get::<_, i64>(0) < i64::from(OBJECTS_BATCH) {
+        let row = database.get().await?.query_one(function, &[&most]).await?;
+        if row.get::<_, i64>(0) < i64::from(most) {
             return Ok(());
         }
     }

@@ -12,9 +12,6 @@ use crate::log::event::token;
 use crate::log::rows::read_stream;
 use crate::postgres::Database;
 
-/// Events looked at in one go while counting.
-const COUNT_PAGE: i64 = 1000;
-
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -195,20 +192,9 @@ impl Case<'_> {
     }
 
     /// How many events are wanted in a generation from a seq on, before another.
-    async fn count(&self, generation: &Generation, mut from: i64, before: i64) -> Result<i64> {
-        let mut count = 0;
-        while from < before {
-            let page = read_stream(self.database, self.history.of.stream(), from, COUNT_PAGE).await?;
-            let Some(last) = page.last() else { break };
-            from = last.seq + 1;
-            count += page.iter().filter(|event| event.seq < before && self.wants(event, generation)).count() as i64;
-        }
-        Ok(count)
-    }
-
-    fn wants(&self, event: &Event, generation: &Generation) -> bool {
-        let filter = self.history.filter.as_ref();
-        event.kind.is_notified() && filter.is_none_or(|filter| filter.matches(event, generation.seq))
+    async fn count(&self, generation: &Generation, from: i64, before: i64) -> Result<i64> {
+        let (stream, filter) = (self.history.of.stream(), self.history.filter.as_ref());
+        rows::count_wanted(&self.database.get().await?, stream, filter, generation.seq, from..=before - 1).await
     }
 
     fn fact(&mut self, name: &'static str, text: String) {

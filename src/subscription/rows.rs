@@ -1,5 +1,7 @@
 //! The SQL of subscriptions.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use serde_json::json;
@@ -337,15 +339,28 @@ async fn resolve(
 
 /// The index a subscription's next list would have after everything up to `head` was delivered.
 async fn index_at(transaction: &Transaction<'_>, subscription: &Subscription, head: i64) -> Result<i64> {
-    let (cursor, stream) = (&subscription.cursor, subscription.of.stream().as_str());
-    let wanted = subscription.filter.as_ref().map(|filter| filter.predicate(Items::Events, stream, cursor.generation));
+    let (cursor, stream) = (&subscription.cursor, subscription.of.stream());
+    let filter = subscription.filter.as_ref();
+    let count = count_wanted(transaction, stream, filter, cursor.generation, cursor.next_seq..=head).await?;
+    Ok(cursor.next_index + i64::from(cursor.reset) + count)
+}
+
+/// How many events of a stream a subscription with this filter wants among these seqs; `generation` is the seq of the
+/// event that set its position.
+pub(super) async fn count_wanted(
+    client: &impl GenericClient,
+    stream: &Stream,
+    filter: Option<&Filter>,
+    generation: i64,
+    seqs: RangeInclusive<i64>,
+) -> Result<i64> {
+    let wanted = filter.map(|filter| filter.predicate(Items::Events, stream.as_str(), generation));
     let (condition, texts) = wanted.map_or(("true".to_owned(), Vec::new()), |wanted| (wanted.condition, wanted.texts));
     let count = format!(
         "select count(*) from tocsin.event_items i \
          where stream = $2 and seq between $3 and $4 and item is not null and $1::text[] is not null and (item = 'box' or {condition})"
     );
-    let row = transaction.query_one(&count, &[&texts, &stream, &cursor.next_seq, &head]).await?;
-    Ok(cursor.next_index + i64::from(cursor.reset) + row.get::<_, i64>(0))
+    Ok(client.query_one(&count, &[&texts, &stream.as_str(), seqs.start(), seqs.end()]).await?.get(0))
 }
 
 async fn select(
