@@ -1,28 +1,31 @@
 //! Builds every part of the server, starts every task, and ends them in the right order.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::base::metrics::Metrics;
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
 use crate::channel::polls::Undelivered;
 use crate::channel::rate::Rates;
 use crate::channel::rows as channels;
 use crate::config::{Config, DatabaseChoice};
-use crate::delivery::Delivery;
 use crate::delivery::dispatcher::Dispatcher;
+use crate::delivery::drain::Drain;
+use crate::delivery::websocket::CLOSE_PATIENCE;
+use crate::delivery::{Delivery, OPENINGS_MAX};
 use crate::http;
 use crate::http::connection::{Answers, Watching};
 use crate::http::state::App;
-use crate::lifecycle::Tasks;
+use crate::lifecycle::{Signals, Tasks};
+use crate::log::pages::Pages;
 use crate::log::tailer;
 use crate::maintenance;
 use crate::outbound::Senders;
@@ -31,8 +34,8 @@ use crate::postgres::{Database, migrate};
 use crate::store::payload::upload::Uploads;
 use crate::wire::urls::Urls;
 
-/// How long sessions and requests may take to end.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+/// How long tasks and requests may take to end.
+const END_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the private cluster may take to stop, before it is left to itself.
 const CLUSTER_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the last positions may take to be stored.
@@ -90,6 +93,8 @@ pub struct Server {
     database: Database,
     confirmations: Arc<Confirmations>,
     undelivered: Arc<Undelivered>,
+    drain: Arc<Drain>,
+    hub: Arc<Hub>,
 }
 
 impl Server {
@@ -111,26 +116,33 @@ impl Server {
         let listener =
             TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener.local_addr()?;
-        let database = Database::new(&home.url)?;
+        let metrics = Arc::new(Metrics::new());
+        let database = Database::new(&home.url)?.measured_by(&metrics);
         let mut connection = database.connect("migrate").await.context("cannot reach the database")?;
         migrate::run(&mut connection.client, config.limits.partitions_months_ahead).await?;
         drop(connection);
 
         let root = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let urls = Arc::new(Urls::new(root.clone(), channels::url_key(&database).await?));
-        let (tasks, hub) = (Tasks::new(), Arc::new(Hub::default()));
-        let (confirmations, tail) = (Arc::new(Confirmations::default()), Arc::new(tailer::Status::default()));
+        let (tasks, hub) = (Tasks::new(), Arc::new(Hub::new(&metrics)));
+        let drain = Arc::new(Drain::new(Duration::from_secs(config.drain_seconds), &tasks.stopping()));
+        let confirmations = Arc::new(Confirmations::default());
+        let tail = Arc::new(tailer::Status::new(metrics.clone()));
         let undelivered = Arc::new(Undelivered::default());
         let limits = &config.limits;
         let uploads = Arc::new(Uploads::new(limits.payload_bytes_max, limits.payload_parts_max));
         let delivery = Arc::new(Delivery {
             database: database.clone(),
+            pages: Arc::new(Pages::new(database.clone(), limits.pages_bytes_max)),
             hub: hub.clone(),
             confirmations: confirmations.clone(),
             undelivered: undelivered.clone(),
+            openings: Semaphore::new(OPENINGS_MAX),
             urls: urls.clone(),
             limits: config.limits.clone(),
             channel_made: Notify::new(),
+            drain: drain.clone(),
+            metrics: metrics.clone(),
             stop: tasks.stopping(),
         });
         let app = App {
@@ -144,10 +156,17 @@ impl Server {
             callback_rates: Arc::new(Rates::new(config.limits.callbacks_per_second_max)),
             uploads: uploads.clone(),
             tail: tail.clone(),
+            metrics: metrics.clone(),
             tasks: tasks.clone(),
         };
 
-        tasks.spawn("tailer", tailer::run(database.clone(), hub, tail.clone(), tasks.stopping()));
+        let (draining, stop) = (hub.clone(), tasks.stopping());
+        tasks.spawn("drain", async move {
+            stop.cancelled().await;
+            draining.drain();
+            Ok(())
+        });
+        tasks.spawn("tailer", tailer::run(database.clone(), delivery.clone(), tail.clone(), tasks.stopping()));
         let (for_confirmations, stop) = (database.clone(), tasks.stopping());
         let confirming = confirmations.clone();
         tasks.spawn("confirmations", async move { confirming.run(&for_confirmations, stop).await });
@@ -160,31 +179,45 @@ impl Server {
         tasks.spawn("payloads", maintenance::payloads(database.clone(), tasks.stopping()));
         tasks.spawn("expire", maintenance::expire(database.clone(), tasks.stopping()));
         let months = config.limits.partitions_months_ahead;
-        tasks.spawn("partitions", maintenance::partitions(database.clone(), months, tasks.stopping()));
+        tasks.spawn("partitions", maintenance::partitions(database.clone(), months, metrics, tasks.stopping()));
+        let keep = config.limits.events_keep_days;
+        tasks.spawn("retention", maintenance::retention(database.clone(), keep, tasks.stopping()));
         tasks.spawn("callback keys", maintenance::callback_keys(database.clone(), tasks.stopping()));
         let (expire, keep) = (config.limits.objects_expire_seconds, config.limits.tombstones_keep_seconds);
         tasks.spawn("objects", maintenance::objects(database.clone(), expire, keep, tasks.stopping()));
         tasks.spawn("terms", maintenance::terms::terms(database.clone(), tasks.stopping()));
         tasks.spawn("http", serve(listener, app, tasks.stopping()));
         info!("listening on {address}");
-        Ok(Server { address, url: root, tail, tasks, home, database, confirmations, undelivered })
+        Ok(Server { address, url: root, tail, tasks, home, database, confirmations, undelivered, drain, hub })
     }
 
-    /// Runs until asked to stop, or until a part of the server fails; then drains and ends.
-    pub async fn run_until(self, asked: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    /// Runs until asked to stop, or until a part of the server fails; then drains and ends. Asked again, it ends at once:
+    /// an error, since positions may not have been stored.
+    pub async fn run_until(self, mut signals: Signals) -> anyhow::Result<()> {
         let (tasks, cluster) = (self.tasks.stopping(), self.home.cluster.stopping());
         let outcome = tokio::select! {
-            asked = asked => asked,
+            () = signals.next() => Ok(()),
             () = tasks.cancelled() => Err(anyhow::anyhow!("a part of the server failed")),
             () = cluster.cancelled() => Err(anyhow::anyhow!("the private Postgres cluster failed")),
         };
-        self.end().await;
-        outcome
+        let home = self.home.clone();
+        tokio::select! {
+            () = self.end() => outcome,
+            () = signals.next() => {
+                home.close().await; // a private cluster must not be left behind
+                anyhow::bail!("asked twice: ended without draining")
+            }
+        }
     }
 
-    /// Drains: closes the sockets with their positions, stores the last ones, then stops the cluster.
+    /// Drains: takes no more sockets and polls, gives up its leases, closes the sockets one by one with their positions.
+    /// Then it stores the last positions and stops the cluster.
     pub async fn end(self) {
-        self.tasks.end(DRAIN_PATIENCE).await;
+        let left = self.drain.leave(&self.hub, CLOSE_PATIENCE).await;
+        if left > 0 {
+            info!("{left} sockets are not closed in time");
+        }
+        self.tasks.end(END_PATIENCE).await;
         match tokio::time::timeout(LAST_FLUSH_PATIENCE, self.confirmations.flush(&self.database)).await {
             Ok(Ok(())) => {}
             _ => warn!("the last positions could not be stored: what they confirm will be sent again"),

@@ -36,6 +36,9 @@ pub struct ServeArgs {
         value_parser = BoolishValueParser::new()
     )]
     pub allow_private_targets: Option<bool>,
+    /// When asked to stop, spread the closing of sockets over at most this long; 0: all at once [default: 5]
+    #[arg(long, env = "TOCSIN_DRAIN_SECONDS", value_name = "SECONDS")]
+    pub drain_seconds: Option<u64>,
 }
 
 /// The flags that say which database is meant.
@@ -70,6 +73,7 @@ struct File {
     public_url: Option<String>,
     auth: Option<Auth>,
     allow_private_targets: Option<bool>,
+    drain_seconds: Option<u64>,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
@@ -100,10 +104,18 @@ pub struct Config {
     pub push: Push,
     /// Whether clients may name webhooks and notifyURLs on loopback and private networks.
     pub allow_private_targets: bool,
+    /// Over how long the closing of sockets is spread at most, when the server is asked to stop.
+    pub drain_seconds: u64,
 }
+
+/// Long enough for other nodes to take a thousand clients each second, short enough for those who wait for the stop.
+const DRAIN_SECONDS: u64 = 5;
 
 /// The log's limit of 1 MiB for an event, less what stands around a notification.
 const CALLBACK_BYTES_MOST: usize = 1_000_000;
+
+/// A hundred years.
+const EVENTS_KEEP_DAYS_MOST: u32 = 36_500;
 
 /// Policy: defaults and caps, each with its unit in its name. Section `[limits]` of the file.
 #[derive(Debug, Clone, Deserialize)]
@@ -158,6 +170,8 @@ pub struct Limits {
     pub callbacks_pending_max: u32,
     /// Events waiting for a slow client before they are dropped, to be read from the log again.
     pub queue_events_max: usize,
+    /// Events read from the log that are kept for the next one who wants them, in bytes.
+    pub pages_bytes_max: usize,
     /// A client that does not take a frame, or answer a Ping, for so long is disconnected.
     pub socket_stall_seconds: u64,
     /// An idle socket is pinged this often.
@@ -170,6 +184,9 @@ pub struct Limits {
     pub conn_check_seconds: u64,
     /// Months of partitions attached ahead of now.
     pub partitions_months_ahead: i32,
+    /// Events leave the log in whole months, when all of the month is so old, and neither this month nor the last one;
+    /// 0: never.
+    pub events_keep_days: u32,
     /// Objects expire when they were stored so long ago; 0: never.
     pub objects_expire_seconds: u64,
     /// For how long a search finds what has vanished.
@@ -202,6 +219,7 @@ impl Default for Limits {
             callbacks_per_second_max: 1000,
             callbacks_pending_max: 100_000,
             queue_events_max: 256,
+            pages_bytes_max: 32 << 20,
             socket_stall_seconds: 60,
             socket_ping_seconds: 30,
             sender_disable_after_seconds: 5 * 86400,
@@ -209,6 +227,7 @@ impl Default for Limits {
             poll_seconds: 30,
             large_poll_seconds: 600,
             partitions_months_ahead: 3,
+            events_keep_days: 0,
             objects_expire_seconds: 0,
             tombstones_keep_seconds: 30 * 86400,
         }
@@ -224,6 +243,9 @@ impl Limits {
         }
         if self.callbacks_per_second_max == 0 {
             faults.push("callbacks_per_second_max: at least 1".to_owned());
+        }
+        if self.events_keep_days > EVENTS_KEEP_DAYS_MOST {
+            faults.push(format!("events_keep_days: at most {EVENTS_KEEP_DAYS_MOST}; 0 keeps them for ever"));
         }
         if self.folder_entries_max == 0 {
             faults.push("folder_entries_max: at least 1".to_owned());
@@ -264,7 +286,9 @@ impl Config {
         let database =
             choose_database(args.database.database_url, args.database.data_dir, file.database_url, file.data_dir);
         let allow_private_targets = args.allow_private_targets.or(file.allow_private_targets).unwrap_or(false);
-        Ok(Config { listen, database, public_url, limits: file.limits, push: file.push, allow_private_targets })
+        let drain_seconds = args.drain_seconds.or(file.drain_seconds).unwrap_or(DRAIN_SECONDS);
+        let (limits, push) = (file.limits, file.push);
+        Ok(Config { listen, database, public_url, limits, push, allow_private_targets, drain_seconds })
     }
 }
 

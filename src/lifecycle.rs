@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,9 +47,9 @@ impl Tasks {
         });
     }
 
-    /// Counts a future that somebody else runs (a socket's session) among the tasks to wait for.
-    pub fn track<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        self.tracker.track_future(future)
+    /// Runs a task for a client (a socket's session), to be waited for at the end. What becomes of it is its own affair.
+    pub fn attend(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn(task);
     }
 
     /// Asks every task to end and waits, at most `patience`.
@@ -84,14 +84,31 @@ impl Drop for Attendant {
     }
 }
 
+/// What asks the process to end: SIGTERM and Ctrl-C.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on they do nothing else.
+    pub fn listen() -> anyhow::Result<Self> {
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        };
+        info!("{name}: stopping");
+    }
+}
+
 /// Waits for SIGTERM or Ctrl-C.
 pub async fn asked_to_stop() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
-    info!("{name}: stopping");
+    Signals::listen()?.next().await;
     Ok(())
 }

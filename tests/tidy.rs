@@ -113,7 +113,7 @@ fn imports_go_downwards() {
 #[test]
 fn each_kind_of_effect_has_its_place() {
     only_in("tokio::spawn", "", &["lifecycle.rs"]);
-    only_in("axum::", "", &["http/", "app.rs", "delivery/websocket.rs"]);
+    only_in("axum::", "", &["http/", "app.rs"]);
     only_in(
         "tokio_postgres",
         "",
@@ -182,4 +182,18 @@ fn the_tests_that_prove_conformance_exist() {
         assert!(resources.iter().any(|row| row.starts_with(&format!("| `{path}` |"))), "{path} has no row");
     }
     assert!(!exists("nc::examples::polls::no_such_test") && !exists("no::such::module"));
+}
+
+#[test]
+fn every_metric_is_explained() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/OPERATIONS.md");
+    let page = std::fs::read_to_string(page).expect("docs/OPERATIONS.md can be read");
+    let (_, table) = page.split_once("## All figures").expect("the table of all figures");
+    let (_, source) = sources().into_iter().find(|(name, _)| name == "base/metrics.rs").expect("the metrics");
+    let source = code(&source).collect::<String>();
+    let names = source.split('"').filter(|text| text.starts_with("tocsin_")).collect::<Vec<_>>();
+    assert!(names.len() > 35, "{names:?}");
+    for name in names {
+        assert!(table.contains(&format!("`{name}")), "docs/OPERATIONS.md says nothing of {name}");
+    }
 }

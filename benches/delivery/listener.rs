@@ -1,4 +1,4 @@
-//! Who listens: on a thread and runtime of its own, it notes what came and when, and leaves reading it for later.
+//! Who listens: on a thread and runtime of its own, it notes what came and when, and leaves the figures for later.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,77 +8,74 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use futures_util::{Stream, StreamExt};
 use tokio_postgres::{AsyncMessage, Config, NoTls};
-use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::sync::CancellationToken;
 
-/// What came at once: a text frame, or a notification's payload.
-#[derive(Debug)]
-pub struct Frame {
+/// An event as a listener got it.
+#[derive(Debug, Clone, Copy)]
+pub struct Received {
+    /// What the INSERT returned, too.
+    pub id: i64,
+    /// The callbackData of the subscription that brought it, when that is a number; 0 otherwise.
+    pub by: usize,
     /// When it was there.
     pub at: Instant,
-    /// What it says.
-    pub text: String,
 }
 
 /// A running listener.
 pub struct Listener {
     count: Arc<AtomicUsize>,
     stop: CancellationToken,
-    thread: JoinHandle<anyhow::Result<Vec<Frame>>>,
+    thread: JoinHandle<anyhow::Result<Vec<Received>>>,
+}
+
+/// A listener's own side: what it tells while it runs.
+pub struct Progress {
+    /// How many events came.
+    pub count: Arc<AtomicUsize>,
+    /// When it is to end.
+    pub stop: CancellationToken,
+    opened: std::sync::mpsc::Sender<()>,
+}
+
+impl Progress {
+    /// Says that it listens.
+    pub fn opened(&self) -> anyhow::Result<()> {
+        Ok(self.opened.send(())?)
+    }
 }
 
 impl Listener {
     /// LISTENs to the rows of the reference's table.
     pub fn of_rows(config: &Config) -> anyhow::Result<Self> {
         let config = config.clone();
-        Self::start("\"id\":", async move || hear_rows(&config).await)
-    }
-
-    /// Opens a WebSocket. `marker` is in a frame's text once for every event.
-    pub fn of_socket(url: &str, subprotocol: Option<&'static str>, marker: &'static str) -> anyhow::Result<Self> {
-        let mut request = url.into_client_request()?;
-        if let Some(subprotocol) = subprotocol {
-            request.headers_mut().insert("Sec-WebSocket-Protocol", subprotocol.parse()?);
-        }
-        Self::start(marker, async move || {
-            let (socket, _) = connect_async(request).await.context("cannot open the WebSocket")?;
-            // The library answers Pings while we read.
-            Ok(socket.filter_map(async |message| match message {
-                Ok(Message::Text(text)) => Some(Ok(text.as_str().to_owned())),
-                Ok(Message::Close(frame)) => Some(Err(anyhow!("the server closed the socket: {frame:?}"))),
-                Ok(_) => None,
-                Err(fault) => Some(Err(fault.into())),
-            }))
+        Self::start(async move |progress| {
+            let mut rows = std::pin::pin!(hear_rows(&config).await?);
+            progress.opened()?;
+            let mut received = Vec::new();
+            loop {
+                let row = tokio::select! {
+                    biased;
+                    row = rows.next() => row.context("the listener's connection ended")??,
+                    () = progress.stop.cancelled() => return Ok(received),
+                };
+                let at = Instant::now();
+                let id = number_after(row.as_bytes(), b"\"id\":").context("a row has an id")?;
+                received.push(Received { id, by: 0, at });
+                progress.count.fetch_add(1, Ordering::Relaxed);
+            }
         })
     }
 
-    /// Returns when it listens.
-    fn start<S: Stream<Item = anyhow::Result<String>>>(
-        marker: &'static str,
-        open: impl AsyncFnOnce() -> anyhow::Result<S> + Send + 'static,
+    /// Runs it; returns when it listens.
+    pub fn start(
+        run: impl AsyncFnOnce(Progress) -> anyhow::Result<Vec<Received>> + Send + 'static,
     ) -> anyhow::Result<Self> {
         let (count, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
-        let (counting, stopping) = (count.clone(), stop.clone());
         let (opened, open_now) = std::sync::mpsc::channel();
+        let progress = Progress { count: count.clone(), stop: stop.clone(), opened };
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                let mut texts = std::pin::pin!(open().await?);
-                opened.send(())?;
-                let mut frames = Vec::new();
-                loop {
-                    let text = tokio::select! {
-                        biased;
-                        text = texts.next() => text.context("the listener's connection ended")??,
-                        () = stopping.cancelled() => return Ok(frames),
-                    };
-                    let at = Instant::now();
-                    counting.fetch_add(text.matches(marker).count(), Ordering::Relaxed);
-                    frames.push(Frame { at, text });
-                }
-            })
+            runtime.block_on(run(progress))
         });
         if open_now.recv().is_err() {
             join(thread)?;
@@ -92,15 +89,27 @@ impl Listener {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Whether it has ended by itself, which is a fault that [`Listener::stop`] tells.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Ends it; what it heard.
-    pub fn stop(self) -> anyhow::Result<Vec<Frame>> {
+    pub fn stop(self) -> anyhow::Result<Vec<Received>> {
         self.stop.cancel();
         join(self.thread)
     }
 }
 
-fn join(thread: JoinHandle<anyhow::Result<Vec<Frame>>>) -> anyhow::Result<Vec<Frame>> {
+fn join(thread: JoinHandle<anyhow::Result<Vec<Received>>>) -> anyhow::Result<Vec<Received>> {
     thread.join().map_err(|_| anyhow!("the listener panicked"))?
+}
+
+/// The number that follows a marker's first occurrence.
+pub fn number_after(text: &[u8], marker: &[u8]) -> Option<i64> {
+    let digits = &text[memchr::memmem::find(text, marker)? + marker.len()..];
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
 
 /// The payloads that arrive on the references' channel.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::contestant::Field;
+use crate::field::Field;
 
 /// Date, machine, and Postgres.
 pub async fn describe(field: &Field, directory: &Path) -> anyhow::Result<String> {

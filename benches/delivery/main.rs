@@ -1,34 +1,48 @@
-//! How fast events go from INSERT to WebSocket, and how fast they can be written, beside what plain Postgres does on
-//! the same machine at the same time: see docs/BENCHMARKS.md. `scripts/bench.sh` runs it.
+//! How fast events go from INSERT to WebSocket, how fast they can be written, and what sockets cost, beside what others do
+//! on the same machine at the same time: see docs/BENCHMARKS.md. `scripts/bench.sh` runs it.
 //!
-//! The contestants take turns in short runs, round after round, so that whatever else the machine does hits all alike;
-//! a figure is the median over the rounds.
+//! Each part is a module with a `run`, which prints its table and returns its lines of the summary.
 
+mod background;
+mod boxes;
 mod contestant;
+mod fanout;
+mod field;
+mod flat_out;
+mod latency;
 mod listener;
+mod log;
 mod machine;
+mod matching;
+mod memory;
+mod nchan;
 mod nms;
+mod nodes;
 mod program;
 mod relay;
+mod replay;
 mod report;
+mod rounds;
+mod socketio;
+mod sockets;
 mod writers;
 
-use std::fmt;
-use std::time::Duration;
-
 use clap::{Parser, ValueEnum};
-use tokio::time::Instant;
 
-use contestant::{Contestant, Field};
-use nms::{Operation, Store};
+use contestant::Contestant;
+use field::Field;
 use program::Program;
-use report::{Cell, Figures};
+use report::Line;
 
-/// Measures the server against plain Postgres, on a private cluster in a temporary directory.
+/// Measures the server against others, on a private cluster in a temporary directory.
 #[derive(Debug, Parser)]
 struct Args {
-    /// What to measure; all by default
-    part: Option<Part>,
+    /// What to measure
+    #[arg(default_value = "all")]
+    parts: Vec<Part>,
+    /// Who takes part; all by default
+    #[arg(long, value_delimiter = ',', value_name = "CONTESTANT")]
+    only: Vec<Contestant>,
     /// Length of a run
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]
     seconds: f64,
@@ -38,28 +52,113 @@ struct Args {
     /// How often each contestant runs
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Numbers of concurrent writers
+    /// Numbers of concurrent writers, flat out
     #[arg(long, value_delimiter = ',', default_values_t = [16, 32])]
     writers: Vec<u32>,
     /// Inserts per second, for the latency
     #[arg(long, value_delimiter = ',', default_values_t = [200, 2000])]
     rates: Vec<u32>,
+    /// Inserts per second, for the fan-out
+    #[arg(long, value_delimiter = ',', default_values_t = [20, 200])]
+    fanout_rates: Vec<u32>,
+    /// Sockets of the fan-out, and boxes with a socket each
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    sockets: u32,
+    /// Numbers of idle sockets
+    #[arg(long, value_delimiter = ',', default_values_t = [5000, 10_000])]
+    idle: Vec<u32>,
+    /// How long idle sockets come to rest
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    settle: f64,
+    /// Numbers of subscriptions, all to other boxes but one
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 1000, 100_000])]
+    subscriptions: Vec<u32>,
+    /// Numbers of filtered subscriptions to one box
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 1000, 10_000])]
+    filters: Vec<u32>,
+    /// Numbers of nodes on one database
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4])]
+    nodes: Vec<u32>,
     /// Concurrent clients of the message store
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     clients: u32,
+    /// Length of the long log, in events; a million take 1 GB of disk
+    #[arg(long, default_value_t = 10_000_000)]
+    events: u64,
+    /// Events that one client reads from the log
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    missed: u32,
+    /// Clients that return at once
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
+    storm: u32,
     /// What `cargo bench` says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
+impl Args {
+    /// Whether somebody takes part.
+    fn wants(&self, contestant: Contestant) -> bool {
+        self.only.is_empty() || self.only.contains(&contestant)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Inserts per second, writers flat out
-    Writers,
+    /// Everything below
+    All,
     /// Time from INSERT to WebSocket
     Latency,
+    /// Inserts per second, writers flat out
+    Writers,
+    /// One box that a thousand sockets hear of
+    Fanout,
+    /// A thousand boxes with a socket each, writers flat out
+    Boxes,
+    /// Memory of idle sockets
+    Memory,
     /// Requests per second to the message store
     Nms,
+    /// What an event costs with many subscriptions
+    Matching,
+    /// What was missed, read from the log: by one client, and by many at once
+    Replay,
+    /// Several nodes on one database
+    Nodes,
+    /// What becomes of all that when the log is long
+    Log,
+}
+
+impl Part {
+    /// In the order in which they run.
+    const EACH: [Part; 10] = [
+        Part::Latency,
+        Part::Writers,
+        Part::Fanout,
+        Part::Boxes,
+        Part::Memory,
+        Part::Nms,
+        Part::Matching,
+        Part::Replay,
+        Part::Nodes,
+        Part::Log,
+    ];
+
+    async fn run(self, args: &Args, program: &Program, field: &Field) -> anyhow::Result<Vec<Line>> {
+        match self {
+            Part::All => Ok(Vec::new()),
+            Part::Latency => latency::run(args, field).await,
+            Part::Writers => flat_out::run(args, field).await,
+            Part::Fanout => fanout::run(args, field).await,
+            Part::Boxes => boxes::run(args, field).await,
+            Part::Memory => memory::run(args).await,
+            Part::Nms => nms::run(args, program, field).await,
+            Part::Matching => matching::run(args).await,
+            Part::Replay => replay::run(args, program, field).await,
+            Part::Nodes => nodes::run(args).await,
+            Part::Log => log::run(args).await,
+        }
+    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -79,149 +178,23 @@ async fn main() -> anyhow::Result<()> {
     outcome
 }
 
+/// Runs the parts; one that fails does not keep the others from running.
 async fn run(args: &Args, program: &Program) -> anyhow::Result<()> {
     let field = Field::prepare(program).await?;
     println!("{}", machine::describe(&field, program.directory()).await?);
-    let wanted = |part| args.part.is_none_or(|only| only == part);
-    if wanted(Part::Writers) {
-        writers(args, &field).await?;
-    }
-    if wanted(Part::Latency) {
-        latency(args, &field).await?;
-    }
-    if wanted(Part::Nms) {
-        message_store(args, program, &field).await?;
-    }
-    Ok(())
-}
-
-/// Inserts per second, writers flat out.
-async fn writers(args: &Args, field: &Field) -> anyhow::Result<()> {
-    const CONTESTANTS: [Contestant; 4] =
-        [Contestant::Plain, Contestant::Notify, Contestant::Tocsin { boxes: 1 }, Contestant::Tocsin { boxes: 1000 }];
-    println!("\n## Writers flat out\n");
-    println!("One INSERT per transaction, each writer on a connection of its own.\n");
-    let mut rows = Vec::new();
-    for &count in &args.writers {
-        let figures = rounds(args, field, &CONTESTANTS, Pace::FlatOut { writers: count }).await?;
-        let notify = figures[1].rate;
-        rows.extend(CONTESTANTS.iter().zip(&figures).map(|(contestant, figures)| {
-            vec![
-                Cell::Text(contestant.to_string()),
-                Cell::Count(f64::from(count)),
-                Cell::Count(figures.rate),
-                Cell::Ratio(figures.rate / notify),
-                figures.p50.map_or(Cell::None, Cell::Time),
-                figures.p99.map_or(Cell::None, Cell::Time),
-                figures.behind.map_or(Cell::None, Cell::Time),
-            ]
-        }));
-    }
-    let heads = ["", "writers", "inserts/s", "of NOTIFY's", "INSERT to listener p50", "p99", "all received after"];
-    report::table(&heads, &rows);
-    Ok(())
-}
-
-/// Time from INSERT to WebSocket.
-async fn latency(args: &Args, field: &Field) -> anyhow::Result<()> {
-    const CONTESTANTS: [Contestant; 2] = [Contestant::Relay, Contestant::Tocsin { boxes: 1 }];
-    println!("\n## Latency, INSERT sent to frame received\n");
-    let mut rows = Vec::new();
-    for &rate in &args.rates {
-        let figures = rounds(args, field, &CONTESTANTS, Pace::Rate { per_second: rate }).await?;
-        let relay = figures[0].p50;
-        rows.extend(CONTESTANTS.iter().zip(&figures).map(|(contestant, figures)| {
-            let ratio = figures.p50.zip(relay).map(|(own, relay)| own.as_secs_f64() / relay.as_secs_f64());
-            let time = |time: Option<Duration>| time.map_or(Cell::None, Cell::Time);
-            vec![
-                Cell::Text(contestant.to_string()),
-                Cell::Count(f64::from(rate)),
-                Cell::Count(figures.rate),
-                time(figures.p50),
-                time(figures.p90),
-                time(figures.p99),
-                time(figures.max),
-                ratio.map_or(Cell::None, Cell::Ratio),
-            ]
-        }));
-    }
-    report::table(&["", "asked/s", "inserts/s", "p50", "p90", "p99", "max", "p50 of the relay's"], &rows);
-    Ok(())
-}
-
-/// Requests per second to the message store.
-async fn message_store(args: &Args, program: &Program, field: &Field) -> anyhow::Result<()> {
-    println!("\n## The message store over HTTP, {} clients\n", args.clients);
-    println!("Searches and flags are in a box of {} objects.\n", Cell::Count(f64::from(nms::BOX_OBJECTS)));
-    let store = Store::prepare(program, &field.tocsin().await?).await?;
-    let time = Duration::from_secs_f64(args.seconds);
-    let mut rows = Vec::new();
-    for operation in Operation::ALL {
-        store.run(operation, args.clients, Duration::from_secs_f64(args.warm_up)).await?;
-        let run = store.run(operation, args.clients, time).await?;
-        rows.push(vec![
-            Cell::Text(operation.to_string()),
-            Cell::Count(run.rate),
-            Cell::Time(run.p50),
-            Cell::Time(run.p99),
-        ]);
-    }
-    report::table(&["", "requests/s", "p50", "p99"], &rows);
-    Ok(())
-}
-
-/// How a run's inserts are paced.
-#[derive(Debug, Clone, Copy)]
-enum Pace {
-    FlatOut { writers: u32 },
-    Rate { per_second: u32 },
-}
-
-impl fmt::Display for Pace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Pace::FlatOut { writers } => write!(f, "{writers} writers"),
-            Pace::Rate { per_second } => write!(f, "{per_second}/s"),
-        }
-    }
-}
-
-/// Lets the contestants take turns; the medians of each, in their order.
-async fn rounds(args: &Args, field: &Field, contestants: &[Contestant], pace: Pace) -> anyhow::Result<Vec<Figures>> {
-    let mut runs = vec![Vec::new(); contestants.len()];
-    for round in 0..usize::from(args.rounds) {
-        for turn in 0..contestants.len() {
-            let who = (turn + round) % contestants.len(); // nobody always comes after the same one
-            let figures = run_once(args, field, contestants[who], pace).await?;
-            eprintln!("round {}: {}, {pace}: {figures}", round + 1, contestants[who]);
-            runs[who].push(figures);
-        }
-    }
-    Ok(runs.iter().map(|runs| Figures::medians(runs)).collect())
-}
-
-async fn run_once(args: &Args, field: &Field, contestant: Contestant, pace: Pace) -> anyhow::Result<Figures> {
-    let entry = field.enter(contestant).await?;
-    field.settle().await?;
-    let from = std::time::Instant::now() + writers::CONNECTING + Duration::from_secs_f64(args.warm_up);
-    let until = from + Duration::from_secs_f64(args.seconds);
-    let job = writers::Job { config: entry.config.clone(), insert: entry.insert, boxes: entry.boxes.clone(), until };
-    let writing = tokio::task::spawn_blocking(move || match pace {
-        Pace::FlatOut { writers } => writers::flat_out(&job, writers),
-        Pace::Rate { per_second } => writers::paced(&job, per_second),
-    });
-    let inserts = writing.await??;
-    let received = match entry.listener {
-        Some(listener) => {
-            let deadline = Instant::now() + Duration::from_secs(30);
-            while listener.count() < inserts.len() && Instant::now() < deadline {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+    let wanted = |part: &Part| args.parts.contains(&Part::All) || args.parts.contains(part);
+    let (mut lines, mut failed) = (Vec::new(), false);
+    for part in Part::EACH.into_iter().filter(wanted) {
+        match part.run(args, program, &field).await {
+            Ok(of_part) => lines.extend(of_part),
+            Err(fault) => {
+                failed = true;
+                println!("FAILED: {fault:#}");
+                lines.push(Line::failed(part.to_possible_value().map(|value| value.get_name().to_owned())));
             }
-            tokio::time::sleep(Duration::from_millis(100)).await; // whatever comes once too often
-            Some(contestant.read(&listener.stop()?)?)
         }
-        None => None,
-    };
-    field.leave(entry.channel).await?;
-    Figures::of(&inserts, received, from..until)
+    }
+    report::summary(lines);
+    anyhow::ensure!(!failed, "not everything could be measured");
+    Ok(())
 }

@@ -10,7 +10,10 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
+use crate::Args;
+use crate::field::Field;
 use crate::program::Program;
+use crate::report::{self, Cell, Line};
 
 /// Objects in the box that is searched.
 pub const BOX_OBJECTS: u32 = 100_000;
@@ -20,6 +23,27 @@ pub const PAGE_OBJECTS: u32 = 10;
 pub const BULK_OBJECTS: u64 = 100;
 /// How long the text index may take to know the box.
 const INDEX_PATIENCE: Duration = Duration::from_secs(600);
+
+/// Runs it. There is no reference, and nothing in the summary.
+pub async fn run(args: &Args, program: &Program, field: &Field) -> anyhow::Result<Vec<Line>> {
+    println!("\n## The message store over HTTP, {} clients\n", args.clients);
+    println!("Searches and flags are in a box of {} objects.\n", Cell::Count(f64::from(BOX_OBJECTS)));
+    let store = Store::prepare(program, &field.tocsin().await?).await?;
+    let time = Duration::from_secs_f64(args.seconds);
+    let mut rows = Vec::new();
+    for operation in Operation::ALL {
+        store.run(operation, args.clients, Duration::from_secs_f64(args.warm_up)).await?;
+        let run = store.run(operation, args.clients, time).await?;
+        rows.push(vec![
+            Cell::Text(operation.to_string()),
+            Cell::Count(run.rate),
+            Cell::Time(run.p50),
+            Cell::Time(run.p99),
+        ]);
+    }
+    report::table(&["", "requests/s", "p50", "p99"], &rows);
+    Ok(Vec::new())
+}
 
 /// What clients do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

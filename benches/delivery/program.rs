@@ -1,22 +1,27 @@
 //! The real program, on a private cluster in a temporary directory.
 
+use std::ffi::OsStr;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
-/// How long the server may take to stop its cluster.
-const STOP_PATIENCE: Duration = Duration::from_secs(60);
+use crate::background::Background;
 
 const TOCSIN: &str = env!("CARGO_BIN_EXE_tocsin");
+/// In which Linux tells the time of processes, on every machine of today.
+const TICK: Duration = Duration::from_millis(10);
+
+fn directory() -> anyhow::Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("tocsin-bench-").tempdir()?)
+}
 
 /// A running `tocsin serve`.
 pub struct Program {
-    child: Child,
+    process: Background,
     /// `http://` and where it listens.
     pub url: String,
     directory: TempDir,
@@ -25,21 +30,43 @@ pub struct Program {
 impl Program {
     /// Starts it; returns when it is READY.
     pub async fn start() -> anyhow::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("tocsin-bench-").tempdir()?;
-        let mut child = Command::new(TOCSIN)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(directory.path())
+        let directory = directory()?;
+        let path = directory.path().to_owned();
+        Self::serve(["--data-dir".as_ref(), path.as_os_str()], directory).await
+    }
+
+    /// Starts one more node on a database that another one has.
+    pub async fn join(database_url: &str) -> anyhow::Result<Self> {
+        Self::serve(["--database-url", database_url].map(AsRef::as_ref), directory()?).await
+    }
+
+    async fn serve(database: [&OsStr; 2], directory: TempDir) -> anyhow::Result<Self> {
+        let mut command = Command::new(TOCSIN);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(database)
             .env_remove("DATABASE_URL")
             .env_remove("TOCSIN_CONFIG")
-            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()))
-            .process_group(0) // Ctrl-C is for us: we stop it
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let stdout = child.stdout.take().context("the server has no stdout")?;
+            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()));
+        let (process, stdout) = Background::start(&mut command)?;
         let line = BufReader::new(stdout).lines().next_line().await?.context("the server ended before READY")?;
         let url = line.strip_prefix("READY ").with_context(|| format!("not READY: {line}"))?.to_owned();
-        Ok(Program { child, url, directory })
+        eprintln!("tocsin serve: process {}, {url}", process.pid().unwrap_or_default());
+        Ok(Program { process, url, directory })
+    }
+
+    /// The process that serves, without its cluster's.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
+    /// The processor's time that it has used until now, without its cluster's.
+    pub fn processor_time(&self) -> anyhow::Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid().context("the server ended")?))?;
+        let (_, after_name) = stat.rsplit_once(')').context("the name of a process")?;
+        let used = after_name.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+        let ticks = used.sum::<Result<u32, _>>()?; // utime and stime
+        Ok(TICK * ticks)
     }
 
     /// Where the cluster is.
@@ -62,13 +89,14 @@ impl Program {
         Ok(String::from_utf8(told.stdout)?.trim().to_owned())
     }
 
+    /// SIGKILL.
+    pub async fn kill(self) -> anyhow::Result<()> {
+        self.process.kill().await
+    }
+
     /// SIGTERM, and waits: then nothing is left of it.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
-        if let Some(pid) = self.child.id() {
-            let pid = nix::unistd::Pid::from_raw(pid.try_into()?);
-            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
-            tokio::time::timeout(STOP_PATIENCE, self.child.wait()).await.context("the server does not stop")??;
-        }
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.process.stop().await?;
         self.directory.close().context("the temporary directory stays behind")
     }
 }

@@ -1,6 +1,8 @@
-//! Who writes: one INSERT per transaction, each writer on a connection of its own, with a prepared statement. All
+//! Who writes: one INSERT per transaction, each writer on a connection of its own, with a prepared statement; or one
+//! message published by HTTP, where there is no database. All
 //! writers that are flat out share one thread, so that they leave the processor to those who are measured.
 
+use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -8,22 +10,36 @@ use anyhow::anyhow;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Statement};
 
-use crate::contestant::connect;
+use crate::field::connect;
+use crate::nchan::Publisher;
 
 /// Time that is left to connect before anything is counted.
 pub const CONNECTING: Duration = Duration::from_millis(500);
-/// A connection paces this many inserts per second at most: they must not wait for each other.
-const RATE_PER_CONNECTION: u32 = 250;
 
 const SENDER: &str = "tel:+15550001111";
 const BODY: &str = "Shall we meet at the usual place tomorrow at noon? I'll bring the drawings.";
 
+/// Where to write.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// Into a database.
+    Sql {
+        /// Which one.
+        config: Box<Config>,
+        /// The statement: box, sender, recipient, body, or the first few of them; returns the id.
+        insert: &'static str,
+    },
+    /// To Nchan.
+    Nchan {
+        /// Where it listens.
+        address: SocketAddr,
+    },
+}
+
 /// What to write.
 pub struct Job {
-    /// Into which database.
-    pub config: Config,
-    /// With which statement.
-    pub insert: &'static str,
+    /// Where.
+    pub target: Target,
     /// To which boxes, at random.
     pub boxes: Vec<String>,
     /// Until when.
@@ -35,6 +51,8 @@ pub struct Job {
 pub struct Insert {
     /// Its id.
     pub id: i64,
+    /// Which of the job's boxes it went to.
+    pub to: usize,
     /// When the INSERT was sent.
     pub sent: Instant,
     /// When we knew that it is committed.
@@ -57,10 +75,9 @@ pub fn flat_out(job: &Job, writers: u32) -> anyhow::Result<Vec<Insert>> {
     })
 }
 
-/// Writes so many per second, at scheduled times: a late one does not move the schedule. A connection that cannot keep
-/// up sends the next one as soon as it can.
-pub fn paced(job: &Job, per_second: u32) -> anyhow::Result<Vec<Insert>> {
-    let writers = per_second.div_ceil(RATE_PER_CONNECTION).max(1);
+/// Writes so many per second over so many connections, at scheduled times: a late one does not move the schedule. A
+/// connection that cannot keep up sends the next one as soon as it can.
+pub fn paced(job: &Job, per_second: u32, writers: u32) -> anyhow::Result<Vec<Insert>> {
     let pause = Duration::from_secs(1) / per_second.max(1);
     let start = Instant::now() + CONNECTING;
     std::thread::scope(|scope| {
@@ -93,26 +110,55 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 struct Writer {
-    client: Client,
-    statement: Statement,
+    connection: Connection,
     dice: u64,
+}
+
+enum Connection {
+    Sql {
+        client: Client,
+        statement: Statement,
+    },
+    Nchan {
+        publisher: Publisher,
+        /// The last message's: there is no database that gives them.
+        id: i64,
+    },
 }
 
 impl Writer {
     async fn connect(job: &Job, number: u32) -> anyhow::Result<Self> {
-        let client = connect(&job.config).await?;
-        client.batch_execute("set synchronous_commit = on").await?;
-        let statement = client.prepare(job.insert).await?;
-        Ok(Writer { client, statement, dice: u64::from(number) + 1 })
+        let connection = match &job.target {
+            Target::Sql { config, insert } => {
+                let client = connect(config).await?;
+                client.batch_execute("set synchronous_commit = on").await?;
+                let statement = client.prepare(insert).await?;
+                Connection::Sql { client, statement }
+            }
+            Target::Nchan { address } => {
+                Connection::Nchan { publisher: Publisher::connect(*address).await?, id: i64::from(number) * 10_000_000 }
+            }
+        };
+        Ok(Writer { connection, dice: u64::from(number) + 1 })
     }
 
     async fn insert(&mut self, boxes: &[String]) -> anyhow::Result<Insert> {
         // Good enough to make writers meet in a box by chance, and the same in every run.
         self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let to = &boxes[(self.dice >> 33) as usize % boxes.len()];
-        let values: [&(dyn ToSql + Sync); 4] = [to, &SENDER, to, &BODY];
+        let number = (self.dice >> 33) as usize % boxes.len();
+        let to = &boxes[number];
         let sent = Instant::now();
-        let row = self.client.query_one(&self.statement, &values).await?;
-        Ok(Insert { id: row.get(0), sent, committed: Instant::now() })
+        let id = match &mut self.connection {
+            Connection::Sql { client, statement } => {
+                let values: [&(dyn ToSql + Sync); 4] = [to, &SENDER, to, &BODY];
+                client.query_one(statement, &values[..statement.params().len()]).await?.get(0)
+            }
+            Connection::Nchan { publisher, id } => {
+                *id += 1;
+                publisher.publish(to, *id).await?;
+                *id
+            }
+        };
+        Ok(Insert { id, to: number, sent, committed: Instant::now() })
     }
 }

@@ -5,7 +5,7 @@
 create or replace function tocsin.apply(stream text, seq bigint, kind text, object_id bigint, data jsonb, edited_at timestamptz)
 returns jsonb language plpgsql as $$
 begin
-    if kind = 'object.created' then -- the hot path of every write
+    if kind = 'object.created' then -- (tocsin.stamp writes the usual one itself: what changes here changes there)
         insert into tocsin.objects (id, store, box_id, folder_id, attributes, flags, correlation_id, correlation_tag,
                                     payload, created_seq, created_at, seq, edited_at)
         values (object_id, split_part(stream, '/', 1), split_part(stream, '/', 2),

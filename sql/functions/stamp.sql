@@ -21,6 +21,13 @@ begin
         new.stream := tocsin.checked_stream(new);
     end if;
 
+    -- Who waits for a row that others keep updating is woken by each of them, together with everybody else who waits. So
+    -- writers stand in a queue before it, in which one is woken at a time: those whose first write this is, since a
+    -- transaction of many streams must not fill the server's table of locks. The row's lock is what counts.
+    if pg_current_xact_id_if_assigned() is null then
+        perform pg_advisory_xact_lock(hashtextextended(new.stream, 0));
+    end if;
+
     insert into tocsin.streams as s (stream, head_seq, head_at, last_xid)
     values (new.stream, 1, clock_timestamp(), pg_current_xact_id())
     on conflict (stream) do update
@@ -53,14 +60,26 @@ begin
     end if;
 
     -- While the stream is locked, and before the next row of the statement, so that several events of one object in
-    -- one statement build on each other. The usual event, a new object, is complete as it comes but for its id.
+    -- one statement build on each other. The usual event, a new object, is complete as it comes but for its id: here it
+    -- is written at once, to the same row that tocsin.apply would write.
     if new.kind = 'object.created' and new.object_id is null and jsonb_typeof(new.data -> 'attributes') = 'object'
        and not new.data ?| '{flags,folder,path,storedAt}' then
-        new.object_id := nextval('tocsin.object_ids');
+        insert into tocsin.objects (id, store, box_id, folder_id, attributes, flags, correlation_id, correlation_tag,
+                                    payload, created_seq, created_at, seq, edited_at)
+        values (nextval('tocsin.object_ids'), split_part(new.stream, '/', 1), split_part(new.stream, '/', 2),
+                0, new.data -> 'attributes', '{}', new.data ->> 'correlationId', new.data ->> 'correlationTag',
+                new.data -> 'payload', new.seq, new.edited_at, new.seq, new.edited_at)
+        returning id into new.object_id;
     else
         new := tocsin.completed(new);
+        new.data := tocsin.apply(new.stream, new.seq, new.kind, new.object_id, new.data, new.edited_at);
     end if;
-    new.data := tocsin.apply(new.stream, new.seq, new.kind, new.object_id, new.data, new.edited_at);
+
+    -- The doorbell (ring.sql): unless all nodes are awake, and stay so until we have committed.
+    if coalesce(current_setting('tocsin.ring', true), 'auto') in ('off', 'always')
+       or not pg_try_advisory_xact_lock_shared(1953456499, 1) then
+        perform tocsin.ring(new.stream, new.seq, new.kind, new.object_id, new.data, new.edited_at);
+    end if;
     return new;
 end
 $$;

@@ -1,4 +1,4 @@
--- Live subscriptions: of a stream ($1), by id ($2), of a channel ($3). A cursor of an older generation is void: the
+-- Live subscriptions: of a stream ($1), by id ($2). A cursor of an older generation is void: the
 -- subscription starts where the event that made the newer one said.
 select s.id, s.stream, s.channel_id, n.settings ->> 'notifyUrl' as notify_url, s.callback_data, s.format, s.filter, s.client_correlator,
        s.expires_at, ceil(extract(epoch from s.expires_at - now()))::bigint as remaining_seconds,
@@ -14,5 +14,4 @@ where s.expires_at > now()
   and exists (select from tocsin.channel_lifetimes l where l.channel_id = s.channel_id and l.expires_at > now())
   and ($1::text is null or s.stream = $1)
   and ($2::text is null or s.id = $2)
-  and ($3::text is null or s.channel_id = $3)
 order by s.created_seq, s.id

@@ -108,6 +108,9 @@ pub enum Error {
         /// The rule, for a person.
         rule: String,
     },
+    /// This node is leaving: another one takes it, or this one when it is back (SVC2001).
+    #[error("this node is leaving")]
+    Draining,
     /// The database cannot be reached or is too busy: try again later (SVC2001).
     #[error("busy: {0}")]
     Busy(String),

@@ -1,10 +1,13 @@
-//! What every other part stands on: identifiers, formats, errors, retry delays, texts without case.
+//! What every other part stands on: identifiers, formats, errors, retry delays, texts without case,
+//! what is measured, room.
 
 pub mod backoff;
 pub mod error;
 pub mod fold;
 pub mod format;
 pub mod ids;
+pub mod metrics;
+pub mod room;
 
 pub use error::{Error, Result};
 pub use fold::fold;

@@ -48,6 +48,11 @@ impl Confirmations {
         self.more.notify_one();
     }
 
+    /// How many positions wait to be stored.
+    pub fn waiting(&self) -> usize {
+        lock(&self.waiting).len()
+    }
+
     /// Everything before these positions is on its way to a client.
     pub fn sent(&self, positions: &[(SourceId, Cursor)]) {
         let at = Instant::now();

@@ -30,18 +30,22 @@ pub enum Step {
 }
 
 impl Cursor {
-    /// The rule. `seq < next`: drop. `seq = next`: take. `seq > next`: read the log.
-    pub fn step(&self, seq: i64) -> Step {
-        match seq.cmp(&self.next_seq) {
-            std::cmp::Ordering::Less => Step::Drop,
-            std::cmp::Ordering::Equal => Step::Take,
-            std::cmp::Ordering::Greater => Step::Gap,
+    /// The rule. `seq < next`: drop. `seq = next`: take. `seq > next`: read the log, unless whatever is wanted of the
+    /// events from `since` on was brought: then those between are not wanted, and the event is the next one that is.
+    pub fn step(&self, seq: i64, since: i64) -> Step {
+        if seq < self.next_seq {
+            Step::Drop
+        } else if seq == self.next_seq || since <= self.next_seq {
+            Step::Take
+        } else {
+            Step::Gap
         }
     }
 
-    /// Moves past the event that was wanted. When it was `notified`, answers the index of the list that carries it.
-    pub fn pass(&mut self, at: DateTime<Utc>, notified: bool) -> Option<i64> {
-        self.next_seq += 1;
+    /// Moves past the event of this seq, and past what was not wanted before it. When it was `notified`, answers the
+    /// index of the list that carries it.
+    pub fn pass(&mut self, seq: i64, at: DateTime<Utc>, notified: bool) -> Option<i64> {
+        self.next_seq = seq + 1;
         self.next_at = at;
         notified.then(|| self.take_index())
     }
@@ -76,7 +80,7 @@ pub struct Horizon {
     pub head_at: DateTime<Utc>,
     /// Everything up to here is no longer kept.
     pub base_seq: i64,
-    /// `edited_at` of the event before the cursor, when it is kept.
+    /// `edited_at` of the event before the cursor, when it is kept and what the cursor says.
     pub at_cursor: Option<DateTime<Utc>>,
 }
 
@@ -108,24 +112,32 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is lost, late, doubled or out of order between log and channel: each event is taken exactly once,
-        /// in order, and the index has no gap.
+        /// Whatever is lost, late, doubled or out of order between log and channel, and wherever whoever brings the
+        /// events began to leave out those that are not wanted: each event that is wanted is taken exactly once, in
+        /// order, and the index has no gap.
         #[test]
-        fn takes_each_event_once_in_order(arrivals in prop::collection::vec(1i64..30, 0..200), unmatched in 1i64..7) {
+        fn takes_each_wanted_event_once_in_order(
+            arrivals in prop::collection::vec((1i64..30, 1i64..30), 0..200),
+            unwanted in 1i64..7,
+        ) {
+            let wanted = |seq: i64| seq % unwanted != 0;
             let mut cursor = cursor(1);
             let (mut taken, mut indexes) = (Vec::new(), Vec::new());
             let mut take = |cursor: &mut Cursor, seq: i64| {
-                taken.push(seq);
-                indexes.extend(cursor.pass(at(seq), seq % unmatched != 0));
+                taken.extend(wanted(seq).then_some(seq));
+                indexes.extend(cursor.pass(seq, at(seq), wanted(seq)));
             };
-            for seq in arrivals {
-                match cursor.step(seq) {
+            for (seq, since) in arrivals {
+                // What is promised with `since` must hold: from there on nothing that is wanted was left out.
+                let since = if (since.max(cursor.next_seq)..seq).any(wanted) { seq } else { since.min(seq) };
+                match cursor.step(seq, since) {
                     Step::Drop => {}
                     Step::Take => take(&mut cursor, seq),
                     Step::Gap => (cursor.next_seq..=seq).for_each(|seq| take(&mut cursor, seq)),
                 }
             }
-            prop_assert_eq!(&taken, &(1..cursor.next_seq).collect::<Vec<_>>());
+            let all: Vec<_> = (1..cursor.next_seq).filter(|seq| wanted(*seq)).collect();
+            prop_assert_eq!(&taken, &all);
             prop_assert_eq!(&indexes, &(1..cursor.next_index).collect::<Vec<_>>());
         }
     }
@@ -148,6 +160,6 @@ mod tests {
         cursor.reset_to(2, at(2));
         assert!(cursor.reset);
         assert_eq!((cursor.pass_reset(), cursor.reset, cursor.next_index), (1, false, 2));
-        assert_eq!(cursor.step(3), Step::Take);
+        assert_eq!(cursor.step(3, 3), Step::Take);
     }
 }

@@ -122,6 +122,20 @@ impl Transport {
         }
     }
 
+    /// As metrics call it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Transport::LongPolling { .. } => "polling",
+            Transport::OMAPush { .. } => "oma_push",
+            Transport::WebSockets { .. } => "websocket",
+            Transport::NativeChannel { channel_sub_type: Native::Gcm, .. } => "fcm",
+            Transport::NativeChannel { channel_sub_type: Native::Apns, .. } => "apns",
+            Transport::NativeChannel { channel_sub_type: Native::Wns, .. } => "wns",
+            Transport::Webhooks { .. } => "webhook",
+            Transport::NotifyUrl { .. } => "notify_url",
+        }
+    }
+
     /// Its type; `None` for what is no channel of the API.
     pub fn channel_type(&self) -> Option<ChannelType> {
         match self {

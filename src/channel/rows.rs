@@ -1,10 +1,10 @@
 //! The SQL of channels.
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-use super::cursor::Cursor;
 use super::secret::UrlKey;
 use super::{Channel, Disabled, NO_CHANNEL, Settings};
 use crate::base::ids::{ChannelId, UserId};
@@ -123,12 +123,21 @@ pub async fn delete(database: &Database, id: &ChannelId) -> Result<()> {
     if row.get(0) { Ok(()) } else { Err(NO_CHANNEL) }
 }
 
-/// Says that `connection` is the channel's socket from now on; answers the seq of that word in the channel's stream.
-pub async fn open(database: &Database, id: &ChannelId, connection: &str) -> Result<i64> {
+/// A socket was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The place of that word in the channel's stream.
+    pub seq: i64,
+    /// Its moment.
+    pub at: DateTime<Utc>,
+}
+
+/// Says that `connection` is the channel's socket from now on.
+pub async fn open(database: &Database, id: &ChannelId, connection: &str) -> Result<Opened> {
     let client = database.get().await?;
     let statement = client.prepare_cached(include_str!("../../sql/queries/channel_open.sql")).await?;
     let row = client.query_opt(&statement, &[&id.as_str(), &connection]).await?.ok_or(NO_CHANNEL)?;
-    Ok(row.get(0))
+    Ok(Opened { seq: row.get("seq"), at: row.get("edited_at") })
 }
 
 /// A notification that an enabler posts.
@@ -164,23 +173,6 @@ pub async fn take_callback(
         _ => Ok(()),
     }
 }
-
-/// Where delivery of the channel's callbacks stands, as its client confirmed it.
-pub async fn callbacks_cursor(database: &Database, id: &ChannelId) -> Result<Cursor> {
-    let client = database.get().await?;
-    let statement = client.prepare_cached(include_str!("../../sql/queries/channel_cursor.sql")).await?;
-    let row = client.query_opt(&statement, &[&id.as_str()]).await?.ok_or(NO_CHANNEL)?;
-    Ok(Cursor {
-        generation: CREATED_SEQ,
-        next_seq: row.get("next_seq"),
-        next_at: row.get("next_at"),
-        next_index: row.get("next_index"),
-        reset: false,
-    })
-}
-
-/// `channel.created` is the first event of its stream.
-const CREATED_SEQ: i64 = 1;
 
 async fn select(database: &Database, user: Option<&UserId>, id: Option<&ChannelId>) -> Result<Vec<Row>> {
     let client = database.get().await?;

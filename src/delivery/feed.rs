@@ -10,20 +10,20 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Delivery;
-use super::positions::Positions;
+use super::positions::{Behind, Positions};
 use crate::base::ids::{BoxName, SourceId, Stream};
+use crate::base::metrics::Traffic;
 use crate::base::{Error, Format, Result};
-use crate::channel::cursor::Cursor;
+use crate::channel::cursor::{Cursor, Horizon};
 use crate::channel::hub::{Connection, End};
-use crate::channel::queue::{Item, Taken};
+use crate::channel::queue::{Item, Slot, Taken};
 use crate::channel::{Channel, Transport, rows as channels};
-use crate::log::{Event, Kind, rows as log};
-use crate::subscription::rows as subscriptions;
+use crate::log::pages::{PAGE_EVENTS, Reader};
+use crate::log::{Event, Kind};
+use crate::subscription::{Subscription, rows as subscriptions};
 use crate::wire::nc;
 
-/// Events read from the log at once.
-const PAGE_EVENTS: i64 = 500;
-/// And at least, for a poll that takes only a few.
+/// Events read from the log at once, at least, for a poll that takes only a few.
 const SMALL_PAGE_EVENTS: i64 = 16;
 /// Items taken from the queue at once.
 const BATCH_ITEMS: usize = 128;
@@ -37,7 +37,8 @@ pub struct Feed {
     positions: Positions,
     /// What its client reads.
     format: Format,
-    page_events: i64,
+    reader: Reader,
+    traffic: Traffic,
     /// From here nothing is lost, whatever of the frames that were ready was still sent.
     restart_at: Option<DateTime<Utc>>,
 }
@@ -49,20 +50,32 @@ impl Feed {
             Transport::NotifyUrl { .. } => Positions::for_single_notifications(delivery.urls.clone()),
             _ => Positions::new(delivery.urls.clone(), channel.settings.max_notifications),
         };
-        Self::with(delivery, channel, positions, PAGE_EVENTS)
+        Self::with(delivery, channel, positions, PAGE_EVENTS, channel.settings.transport.label())
     }
 
     /// As [`Feed::connect`], until there is one notificationList of `most` notifications.
     pub fn connect_poll(delivery: Arc<Delivery>, channel: &Channel, most: u32) -> Self {
         let positions = Positions::for_one_list(delivery.urls.clone(), most);
         let page_events = i64::from(most).clamp(SMALL_PAGE_EVENTS, PAGE_EVENTS);
-        Self::with(delivery, channel, positions, page_events)
+        let label = match channel.settings.transport {
+            Transport::LongPolling { .. } => channel.settings.transport.label(),
+            _ => "large_polling",
+        };
+        Self::with(delivery, channel, positions, page_events, label)
     }
 
-    fn with(delivery: Arc<Delivery>, channel: &Channel, positions: Positions, page_events: i64) -> Self {
+    fn with(
+        delivery: Arc<Delivery>,
+        channel: &Channel,
+        positions: Positions,
+        page_events: i64,
+        label: &'static str,
+    ) -> Self {
+        let traffic = delivery.metrics.traffic(label);
         let name = uuid::Uuid::new_v4().simple().to_string();
         let connection = delivery.hub.connect(channel.id.clone(), name, delivery.limits.queue_events_max);
-        Feed { delivery, connection, positions, format: channel.format, page_events, restart_at: None }
+        let reader = Reader::new(delivery.pages.clone(), page_events);
+        Feed { delivery, connection, positions, format: channel.format, reader, traffic, restart_at: None }
     }
 
     /// The hub's side of it.
@@ -70,49 +83,101 @@ impl Feed {
         &self.connection
     }
 
+    /// Waits until the hub has brought something.
+    pub async fn woken(&self) {
+        self.connection.woken().await;
+    }
+
     /// The hub need tell us nothing more.
     pub fn disconnect(&self) {
         self.delivery.hub.disconnect(&self.connection);
+    }
+
+    /// Says in the log that this connection is the channel's, then takes up all. [`Error::NotFound`] when the channel is
+    /// over.
+    pub async fn open(&mut self) -> Result<()> {
+        let (delivery, connection) = (self.delivery.clone(), self.connection.clone());
+        let turn = delivery.turn().await?;
+        let opened = retry(|| channels::open(&delivery.database, &connection.channel, &connection.id)).await?;
+        drop(turn);
+        connection.opened_at(opened.seq);
+        self.take_up_all().await?;
+        // Usually it is all there is to read in the channel's own stream.
+        let (stream, seq) = (Stream::of_channel(&connection.channel), opened.seq);
+        let opened = Event::new(stream, seq, Kind::ChannelOpened, None, opened.at, "{}");
+        self.positions.replay_callbacks(&[Arc::new(opened)]);
+        Ok(())
     }
 
     /// Takes up all subscriptions of the channel and its own callbacks, holds their cursors against the log, and reads
     /// on from there. From the connect on, the hub has told us of new ones; it is told of the streams before their log
     /// is read: so nothing falls between. [`Error::NotFound`] when the channel is over.
     pub async fn take_up_all(&mut self) -> Result<()> {
-        let (database, channel) = (self.delivery.database.clone(), self.connection.channel.clone());
-        self.delivery.hub.follow(&self.connection, &Stream::of_channel(&channel));
-        let cursor = retry(|| channels::callbacks_cursor(&database, &channel)).await?;
-        self.positions.take_up_callbacks(&channel, cursor, self.format);
-        let all = retry(|| subscriptions::of_channel(&database, &channel)).await?;
-        let ids: Vec<_> = all.iter().map(|subscription| subscription.id.clone()).collect();
-        self.positions.keep_only(&ids);
-        for subscription in all {
-            self.delivery.hub.follow(&self.connection, subscription.of.stream());
-            self.positions.take_up(subscription);
+        let (delivery, channel) = (self.delivery.clone(), self.connection.channel.clone());
+        let _turn = delivery.turn().await?;
+        self.reader.forget();
+        let found = retry(|| subscriptions::sources(&delivery.database, &channel)).await?;
+        let (cursor, horizon) = found.callbacks;
+        let slot = self.positions.take_up_callbacks(&channel, cursor, self.format);
+        let is_new = self.follow(slot, &Stream::of_channel(&channel));
+        let mut said = vec![(slot, horizon, !is_new && self.positions.cursor(slot) == Some(cursor))];
+        let ids: Vec<_> = found.subscriptions.iter().map(|(subscription, _)| subscription.id.clone()).collect();
+        for slot in self.positions.keep_only(&ids) {
+            delivery.hub.unfollow(&self.connection, slot);
         }
-        let (ids, cursors): (Vec<_>, Vec<_>) = self.positions.cursors().into_iter().unzip();
-        let horizons = retry(|| subscriptions::horizons(&database, &cursors)).await?;
-        for (id, horizon) in ids.iter().zip(&horizons) {
-            self.positions.hold_against(id, horizon);
+        for (subscription, horizon) in found.subscriptions {
+            let cursor = subscription.cursor;
+            let (slot, is_new) = self.take_up(subscription);
+            said.push((slot, horizon, !is_new && self.positions.cursor(slot) == Some(cursor)));
+        }
+        self.hold_against_log(said).await
+    }
+
+    /// Holds every cursor against the log: by what was said about it, if that is to be relied on, or else by what the log
+    /// says now. It is not where it was said before the hub knew of the source, or about another position.
+    async fn hold_against_log(&mut self, said: Vec<(Slot, Horizon, bool)>) -> Result<()> {
+        let (reliable, unreliable): (Vec<_>, Vec<_>) = said.into_iter().partition(|(_, _, reliable)| *reliable);
+        for (slot, horizon, _) in reliable {
+            self.positions.hold_against(slot, &horizon);
+        }
+        let slots: Vec<Slot> = unreliable.into_iter().map(|(slot, ..)| slot).collect();
+        let cursors: Vec<_> = slots.iter().filter_map(|slot| self.positions.place(*slot)).collect();
+        if cursors.is_empty() {
+            return Ok(());
+        }
+        let horizons = retry(|| subscriptions::horizons(&self.delivery.database, &cursors)).await?;
+        for (slot, horizon) in slots.into_iter().zip(&horizons) {
+            self.positions.hold_against(slot, horizon);
         }
         Ok(())
+    }
+
+    fn take_up(&mut self, subscription: Subscription) -> (Slot, bool) {
+        let stream = subscription.of.stream().clone();
+        let slot = self.positions.take_up(subscription);
+        (slot, self.follow(slot, &stream))
+    }
+
+    /// The log is read for a source only after this. Answers whether the hub did not know of it.
+    fn follow(&self, slot: Slot, stream: &Stream) -> bool {
+        self.delivery.hub.follow(&self.connection, slot, stream, self.positions.keys(slot))
     }
 
     /// Takes some of what the hub brought; answers whether there was anything.
     pub async fn take_batch(&mut self) -> Result<bool> {
         match self.connection.take(BATCH_ITEMS) {
             None => return Ok(false),
-            Some(Taken::Lagged) => self.take_up_all().await?,
+            Some(Taken::Lagged) => Box::pin(self.take_up_all()).await?,
             Some(Taken::Items(items)) => {
                 for item in items {
                     match item {
-                        Item::Copy(event) => self.positions.offer_copy(&event),
-                        Item::Event(event) => {
-                            self.positions.offer(&event);
-                            if event.kind.is_of_subscription() {
-                                self.learn(&event).await?;
-                            }
+                        Item::Copy { slot, event } => self.positions.offer_copy(slot, &event),
+                        Item::Event { slot, event, since } => self.positions.offer(slot, &event, since),
+                        Item::LookAgain(slot) => {
+                            self.reader.forget(); // what it says of the log's end was said before
+                            self.positions.look_again(slot);
                         }
+                        Item::News(event) => Box::pin(self.learn(&event)).await?, // rare: it must not cost idle sockets memory
                     }
                 }
             }
@@ -128,19 +193,27 @@ impl Feed {
             return Ok(());
         }
         let (id, database) = (told.id(), self.delivery.database.clone());
+        self.reader.forget();
         match retry(|| subscriptions::get(&database, &of, &id)).await {
-            Ok(subscription) => {
-                self.delivery.hub.follow(&self.connection, &event.stream);
-                self.positions.take_up(subscription);
-            }
+            Ok(subscription) => drop(self.take_up(subscription)),
             Err(_) => {
-                self.positions.drop_subscription(&id);
-                if !self.positions.wants_stream(&event.stream) {
-                    self.delivery.hub.unfollow(&self.connection, &event.stream);
+                if let Some(slot) = self.positions.drop_subscription(&id) {
+                    self.delivery.hub.unfollow(&self.connection, slot);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Events that nobody here wants move no cursor as they pass. This moves the cursors past them, from time to time:
+    /// so that they are not read again after a reconnect, and that no cursor is outlived by its events.
+    pub fn pass_unwanted(&mut self) {
+        let seen = |(slot, stream): (Slot, Stream)| Some((slot, self.delivery.hub.seen(&stream)?));
+        let seen: Vec<_> = self.positions.following().into_iter().filter_map(seen).collect();
+        // What was seen was put into the queue first: if that is empty now, all of it has been taken.
+        if self.connection.is_idle() {
+            seen.into_iter().for_each(|(slot, seen)| self.positions.pass_unwanted(slot, seen));
+        }
     }
 
     /// Whether something must be read from the log before events can be taken as they come.
@@ -148,31 +221,54 @@ impl Feed {
         self.positions.is_behind()
     }
 
-    /// Reads one page of the log for one source that is behind.
+    /// Reads some of the log for one source that is behind.
     pub async fn read_page(&mut self) -> Result<()> {
-        let Some((id, stream, seq)) = self.positions.behind() else { return Ok(()) };
-        match log::read_stream(&self.delivery.database, &stream, seq, self.page_events).await {
-            Ok(page) => {
-                let last = (page.len() as i64) < self.page_events;
-                for opened in page.iter().filter(|event| event.kind == Kind::ChannelOpened) {
-                    self.delivery.hub.heard_opened(opened);
-                }
-                match self.positions.replay(&id, &page, last) {
-                    Some(news) => self.learn(&news).await,
-                    None => Ok(()),
-                }
-            }
+        let Some(Behind { slot, stream, seq, after, until }) = self.positions.behind() else { return Ok(()) };
+        if seq > until {
+            self.positions.replay(slot, &[], true); // all that is due is a resetBox
+            return Ok(());
+        }
+        let portion = match self.reader.read(&stream, seq, after, until).await {
+            Ok(portion) => portion,
             Err(fault) => {
                 debug!("the log cannot be read yet: {fault}");
                 sleep(RETRY_PAUSE).await;
-                Ok(())
+                return Ok(());
             }
+        };
+        if portion.events().first().is_none_or(|event| event.seq > seq) && self.is_gone(slot).await? {
+            return Ok(());
         }
+        self.delivery.metrics.replayed_pages.inc();
+        self.delivery.metrics.replayed_events.inc_by(portion.events().len() as u64);
+        for event in portion.events().iter().filter(|event| event.kind.is_of_connections()) {
+            self.delivery.hub.heard(event);
+        }
+        if let Some(news) = self.positions.replay(slot, portion.events(), portion.last) {
+            self.learn(&news).await?;
+        }
+        // Sockets whose next event is here already have their turn.
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    /// The log does not have what a source wants next. Answers whether that is no longer kept, and the source goes on
+    /// elsewhere: retention goes on while a channel is connected, too.
+    async fn is_gone(&mut self, slot: Slot) -> Result<bool> {
+        let Some(stands) = self.positions.place(slot) else { return Ok(false) };
+        let (database, stands) = (&self.delivery.database, [stands]);
+        let horizons = retry(|| subscriptions::horizons(database, &stands)).await?;
+        if let Some(horizon) = horizons.first() {
+            self.positions.hold_against(slot, horizon);
+        }
+        Ok(self.positions.place(slot).is_some_and(|now| now != stands[0]))
     }
 
     /// The notificationLists made since the last call.
     pub fn take_frames(&mut self) -> Vec<String> {
-        self.positions.take_frames()
+        let frames = self.positions.take_frames();
+        self.traffic.count(&frames, self.positions.take_made());
+        frames
     }
 
     /// Whether a poll's one notificationList is ready.
@@ -192,7 +288,7 @@ impl Feed {
 
     /// A poll's notificationList, perhaps an empty one.
     pub fn take_list(&mut self) -> String {
-        self.positions.take_frames().pop().unwrap_or_else(|| nc::empty_list(self.format))
+        self.take_frames().pop().unwrap_or_else(|| nc::empty_list(self.format))
     }
 
     /// The position after each of the frames that are single notifications; none for lists.
@@ -234,25 +330,17 @@ impl Drop for Feed {
     }
 }
 
-/// Why work for a client is given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interrupt {
-    /// The server is to end.
-    Stopping,
-    /// The channel, or this connection of it.
-    Ended(End),
-}
-
-/// Does some work, unless the connection is over meanwhile: then the work is given up, wherever it waits.
+/// Does some work, unless the connection is over meanwhile, or the node leaves: then the work is given up, wherever it
+/// waits.
 pub async fn unless_over<T>(
-    stop: &CancellationToken,
+    leaving: &CancellationToken,
     connection: &Connection,
     work: impl Future<Output = T>,
-) -> Result<T, Interrupt> {
+) -> Result<T, End> {
     tokio::select! {
         biased;
-        () = stop.cancelled() => Err(Interrupt::Stopping),
-        end = connection.ended() => Err(Interrupt::Ended(end)),
+        () = leaving.cancelled() => Err(End::Draining),
+        end = connection.ended() => Err(end),
         done = work => Ok(done),
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::debug;
 
 use super::Delivery;
-use super::feed::{Feed, Interrupt, retry, unless_over};
+use super::feed::{Feed, retry, unless_over};
 use crate::base::{Error, Result};
 use crate::channel::hub::End;
 use crate::channel::large_polls;
@@ -83,14 +83,13 @@ async fn follow(
     let patience = refresh.then(|| Patience::new(channel, begun));
     let deadline = opened + open_at_most(delivery.limits.poll_seconds, channel.lifetime_seconds);
     let gathered = timeout_at(deadline, gather(feed, patience.as_ref()));
-    let all = match unless_over(&delivery.stop, &connection, gathered).await {
+    let all = match unless_over(delivery.drain.begun(), &connection, gathered).await {
         Ok(Ok(all)) => all?,
-        Ok(Err(_)) | Err(Interrupt::Stopping) => false, // with what there is
-        Err(Interrupt::Ended(End::Superseded)) => return Err(Error::SimultaneousPolls),
-        Err(Interrupt::Ended(End::Deleted | End::Expired)) => {
-            return Err(NO_CHANNEL);
-        }
+        Ok(Err(_)) | Err(End::Draining) => false, // with what there is
+        Err(End::Superseded) => return Err(Error::SimultaneousPolls),
+        Err(End::Deleted | End::Expired) => return Err(NO_CHANNEL),
     };
+    feed.pass_unwanted();
     if all {
         feed.complete_list();
     }

@@ -1,13 +1,17 @@
 //! The sources of one connected channel and where each stands; turns events into frames. No I/O.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::base::Format;
 use crate::base::ids::{ChannelId, SourceId, Stream, SubscriptionId};
+use crate::base::{Format, room};
 use crate::channel::cursor::{Cursor, Horizon, Step};
+use crate::channel::hub::Seen;
+use crate::channel::queue::Slot;
+use crate::filter::Filter;
+use crate::filter::index::Key;
 use crate::log::{Event, Kind};
 use crate::subscription::Subscription;
 use crate::wire::nms::{self, EventListShape};
@@ -23,7 +27,11 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Debug)]
 enum Source {
     /// Events of a box, each in an nmsEventList.
-    Subscription { subscription: Box<Subscription>, shape: EventListShape },
+    Subscription {
+        /// Which of them; `None`: all.
+        filter: Option<Filter>,
+        shape: EventListShape,
+    },
     /// What enablers post to the channel, each as it is.
     Callbacks {
         /// The position as the database has it: of the same history as the log.
@@ -36,25 +44,36 @@ enum Source {
 /// A source, and where its delivery stands.
 #[derive(Debug)]
 struct Live {
+    slot: Slot,
+    id: SourceId,
     source: Source,
     stream: Stream,
     cursor: Cursor,
+    /// It must read the log before it can take events as they come.
+    behind: bool,
+    /// Its cursor has moved since it was confirmed last.
+    moved: bool,
+    /// The log's head after the hub was told of the source: what came later comes by the tail. `i64::MAX`: not known.
+    head: i64,
+    /// The newest event that came by the tail and was not taken, because something before it is missing.
+    missed: i64,
 }
 
 impl Live {
     /// Whether the event is about this very subscription, and later than what we know of it.
     fn is_news(&self, event: &Event) -> bool {
-        let Source::Subscription { subscription, .. } = &self.source else { return false };
+        let SourceId::Subscription(id) = &self.id else { return false };
         matches!(event.kind, Kind::SubscriptionRepositioned | Kind::SubscriptionEnded)
             && event.seq > self.cursor.generation
-            && event.subscription().is_some_and(|told| told.id() == subscription.id)
+            && event.subscription().is_some_and(|told| told.id() == *id)
     }
 
     /// The body of the notification that the client gets of this event, if it gets one.
-    fn body<'a>(&self, event: &'a Event, urls: &Urls) -> Option<&'a str> {
+    fn body<'a>(&self, event: &'a Event) -> Option<&'a str> {
         match &self.source {
-            Source::Subscription { subscription, .. } if subscription.wants(event) => {
-                event.body(subscription.format, |event| nms::event(event, urls, subscription.format))
+            Source::Subscription { filter, shape } if event.kind.is_notified() => {
+                let wants = filter.as_ref().is_none_or(|filter| filter.matches(event, self.cursor.generation));
+                wants.then(|| shape.body(event)).flatten()
             }
             Source::Callbacks { format, .. } if event.kind == Kind::ChannelNotified => {
                 event.body(*format, |event| callback::notification(event, *format))
@@ -66,7 +85,7 @@ impl Live {
     /// The format of its notifications.
     fn format(&self) -> Format {
         match &self.source {
-            Source::Subscription { subscription, .. } => subscription.format,
+            Source::Subscription { shape, .. } => shape.format(),
             Source::Callbacks { format, .. } => *format,
         }
     }
@@ -80,21 +99,40 @@ impl Live {
     }
 }
 
+/// What a source must read in the log.
+pub struct Behind {
+    /// The source.
+    pub slot: Slot,
+    /// Which stream.
+    pub stream: Stream,
+    /// From here on.
+    pub seq: i64,
+    /// All that is wanted is later.
+    pub after: DateTime<Utc>,
+    /// Up to here; `i64::MAX`: up to the end.
+    pub until: i64,
+}
+
 /// The sources of one connected channel.
 pub struct Positions {
     urls: Arc<Urls>,
     notifications_max: u32,
-    live: HashMap<SourceId, Live>,
-    by_stream: HashMap<Stream, Vec<SourceId>>,
-    /// Those that must read the log before they can take events as they come.
-    behind: HashSet<SourceId>,
-    /// Those whose cursor has moved since it was confirmed last.
-    moved: HashSet<SourceId>,
+    /// In the order of their slots.
+    live: Vec<Live>,
+    /// The slots in the order of the sources' ids.
+    by_id: Vec<Slot>,
+    next_slot: Slot,
+    /// How many of them are behind.
+    behind: usize,
+    /// The slots of those that have moved.
+    moved: Vec<Slot>,
     frame: String,
     /// Of the notifications in the frame: a frame holds those of one format.
     format: Format,
     notifications: u32,
     frames: Vec<String>,
+    /// In the frames.
+    made: u64,
     /// One frame is all that is wanted: what would stand in the next one is left where it is.
     one_frame: bool,
     /// A frame is one notification by itself, not a list.
@@ -111,14 +149,16 @@ impl Positions {
         Positions {
             urls,
             notifications_max,
-            live: HashMap::new(),
-            by_stream: HashMap::new(),
-            behind: HashSet::new(),
-            moved: HashSet::new(),
+            live: Vec::new(),
+            by_id: Vec::new(),
+            next_slot: 0,
+            behind: 0,
+            moved: Vec::new(),
             frame: String::new(),
             format: Format::Json,
             notifications: 0,
             frames: Vec::new(),
+            made: 0,
             one_frame: false,
             alone: false,
             reached: Vec::new(),
@@ -136,82 +176,126 @@ impl Positions {
         Positions { alone: true, ..Positions::new(urls, 1) }
     }
 
-    /// Takes up a subscription as the database has it, to read the log from its cursor.
-    pub fn take_up(&mut self, subscription: Subscription) {
+    /// Takes up a subscription as the database has it, to read the log from its cursor. Answers its slot, for whoever
+    /// brings its events.
+    pub fn take_up(&mut self, subscription: Subscription) -> Slot {
         let id = SourceId::Subscription(subscription.id.clone());
         let (stream, cursor) = (subscription.of.stream().clone(), subscription.cursor);
         let shape = EventListShape::new(&subscription, &self.urls);
-        let source = Source::Subscription { subscription: Box::new(subscription), shape };
-        self.take_up_source(id, Live { source, stream, cursor });
+        self.take_up_source(id, Source::Subscription { filter: subscription.filter, shape }, stream, cursor)
     }
 
     /// Takes up what is posted to the channel, from the cursor that the database has.
-    pub fn take_up_callbacks(&mut self, channel: &ChannelId, cursor: Cursor, format: Format) {
-        let source = Source::Callbacks { stored: cursor, format };
-        self.take_up_source(
-            SourceId::Callbacks(channel.clone()),
-            Live { source, stream: Stream::of_channel(channel), cursor },
-        );
+    pub fn take_up_callbacks(&mut self, channel: &ChannelId, cursor: Cursor, format: Format) -> Slot {
+        let (id, stream) = (SourceId::Callbacks(channel.clone()), Stream::of_channel(channel));
+        self.take_up_source(id, Source::Callbacks { stored: cursor, format }, stream, cursor)
     }
 
     /// What is in memory is further than what is stored, unless the stored position is of a newer generation.
-    fn take_up_source(&mut self, id: SourceId, mut live: Live) {
-        let moved = self.moved.contains(&id);
-        if let Some(known) = self.remove(&id)
-            && known.cursor.generation >= live.cursor.generation
+    fn take_up_source(&mut self, id: SourceId, source: Source, stream: Stream, cursor: Cursor) -> Slot {
+        let place = self.place_of(&id);
+        let slot = match place.ok().and_then(|at| self.get_mut(self.by_id[at])) {
+            Some(known) => {
+                (known.source, known.head, known.missed) = (source, i64::MAX, 0);
+                if known.cursor.generation < cursor.generation {
+                    known.cursor = cursor;
+                    known.moved = false;
+                }
+                known.slot
+            }
+            None => {
+                let slot = self.next_slot;
+                self.next_slot += 1;
+                room::for_one(&mut self.by_id);
+                self.by_id.insert(place.unwrap_or_else(|at| at), slot);
+                let (head, missed) = (i64::MAX, 0);
+                room::for_one(&mut self.live);
+                self.live.push(Live { slot, id, source, stream, cursor, behind: false, moved: false, head, missed });
+                slot
+            }
+        };
+        self.set_behind(slot, true);
+        slot
+    }
+
+    /// Forgets a subscription that has ended; answers the slot that it had.
+    pub fn drop_subscription(&mut self, id: &SubscriptionId) -> Option<Slot> {
+        let slot = self.by_id[self.place_of(&SourceId::Subscription(id.clone())).ok()?];
+        self.remove(&[slot]);
+        Some(slot)
+    }
+
+    /// Forgets all subscriptions but these; answers the slots that the others had.
+    pub fn keep_only(&mut self, ids: &[SubscriptionId]) -> Vec<Slot> {
+        let kept: HashSet<&SubscriptionId> = ids.iter().collect();
+        let is_gone = |live: &&Live| matches!(&live.id, SourceId::Subscription(id) if !kept.contains(id));
+        let gone: Vec<_> = self.live.iter().filter(is_gone).map(|live| live.slot).collect();
+        self.remove(&gone);
+        gone
+    }
+
+    /// These are in order.
+    fn remove(&mut self, slots: &[Slot]) {
+        slots.iter().for_each(|slot| self.set_behind(*slot, false));
+        let stays = |slot: &Slot| slots.binary_search(slot).is_err();
+        self.live.retain(|live| stays(&live.slot));
+        self.by_id.retain(stays);
+        self.moved.retain(stays);
+    }
+
+    /// Where in `by_id` a source is, or would be.
+    fn place_of(&self, id: &SourceId) -> Result<usize, usize> {
+        self.by_id.binary_search_by(|slot| self.get(*slot).map(|live| &live.id).cmp(&Some(id)))
+    }
+
+    fn get(&self, slot: Slot) -> Option<&Live> {
+        self.live.binary_search_by_key(&slot, |live| live.slot).ok().map(|at| &self.live[at])
+    }
+
+    fn get_mut(&mut self, slot: Slot) -> Option<&mut Live> {
+        self.live.binary_search_by_key(&slot, |live| live.slot).ok().map(|at| &mut self.live[at])
+    }
+
+    fn set_behind(&mut self, slot: Slot, behind: bool) {
+        let Some(live) = self.get_mut(slot) else { return };
+        match (std::mem::replace(&mut live.behind, behind), behind) {
+            (false, true) => self.behind += 1,
+            (true, false) => self.behind -= 1,
+            _ => {}
+        }
+    }
+
+    fn set_moved(&mut self, slot: Slot) {
+        if let Some(live) = self.get_mut(slot)
+            && !std::mem::replace(&mut live.moved, true)
         {
-            live.cursor = known.cursor;
-            if moved {
-                self.moved.insert(id.clone());
-            }
-        }
-        self.by_stream.entry(live.stream.clone()).or_default().push(id.clone());
-        self.behind.insert(id.clone());
-        self.live.insert(id, live);
-    }
-
-    /// Forgets a subscription that has ended.
-    pub fn drop_subscription(&mut self, id: &SubscriptionId) {
-        self.remove(&SourceId::Subscription(id.clone()));
-    }
-
-    /// Forgets all subscriptions but these.
-    pub fn keep_only(&mut self, ids: &[SubscriptionId]) {
-        let is_gone = |id: &&SourceId| matches!(id, SourceId::Subscription(id) if !ids.contains(id));
-        let gone: Vec<_> = self.live.keys().filter(is_gone).cloned().collect();
-        for id in gone {
-            self.remove(&id);
+            self.moved.push(slot);
         }
     }
 
-    fn remove(&mut self, id: &SourceId) -> Option<Live> {
-        let live = self.live.remove(id)?;
-        self.behind.remove(id);
-        self.moved.remove(id);
-        if let Some(ids) = self.by_stream.get_mut(&live.stream) {
-            ids.retain(|other| other != id);
-            if ids.is_empty() {
-                self.by_stream.remove(&live.stream);
-            }
+    /// Where a source stands.
+    pub fn cursor(&self, slot: Slot) -> Option<Cursor> {
+        self.get(slot).map(|live| live.cursor)
+    }
+
+    /// Where a source stands in which stream.
+    pub fn place(&self, slot: Slot) -> Option<(Stream, Cursor)> {
+        self.get(slot).map(|live| (live.stream.clone(), live.cursor))
+    }
+
+    /// Which events of its stream a source may want.
+    pub fn keys(&self, slot: Slot) -> Vec<Key> {
+        match self.get(slot).map(|live| &live.source) {
+            Some(Source::Subscription { filter: Some(filter), .. }) => filter.keys(),
+            _ => vec![Key::Any],
         }
-        Some(live)
     }
 
-    /// Whether any source wants this stream.
-    pub fn wants_stream(&self, stream: &Stream) -> bool {
-        self.by_stream.contains_key(stream)
-    }
-
-    /// Every cursor, to be held against the log.
-    pub fn cursors(&self) -> Vec<(SourceId, (Stream, Cursor))> {
-        self.live.iter().map(|(id, live)| (id.clone(), (live.stream.clone(), live.cursor))).collect()
-    }
-
-    /// What the log says of a cursor. Where a subscription's cannot go on, a resetBox is due. For callbacks there is
-    /// none: they go on from what is stored, which is of the same history as the log. A source that has all there is
-    /// need not read it.
-    pub fn hold_against(&mut self, id: &SourceId, horizon: &Horizon) {
-        let Some(live) = self.live.get_mut(id) else { return };
+    /// What the log says of a cursor, after the hub was told of its source. Where a subscription's cannot go on, a
+    /// resetBox is due. For callbacks there is none: they go on from what is stored, which is of the same history as
+    /// the log. A source that has all there is need not read it.
+    pub fn hold_against(&mut self, slot: Slot, horizon: &Horizon) {
+        let Some(live) = self.get_mut(slot) else { return };
         let cursor = &mut live.cursor;
         if !cursor.reset && !horizon.continues(cursor) {
             match &live.source {
@@ -222,68 +306,111 @@ impl Positions {
                 }
             }
         }
+        live.head = horizon.head_seq;
         if !cursor.reset && cursor.next_seq > horizon.head_seq {
-            self.behind.remove(id);
+            self.set_behind(slot, false);
         }
     }
 
-    /// A source that must read the log, and from where: of several, the one that has heard nothing for longest, so
-    /// that a busy one does not keep the others waiting.
-    pub fn behind(&self) -> Option<(SourceId, Stream, i64)> {
-        let behind = self.behind.iter().filter_map(|id| Some((id, self.live.get(id)?)));
-        let (id, live) = behind.min_by_key(|(_, live)| live.cursor.next_at)?;
-        Some((id.clone(), live.stream.clone(), live.cursor.next_seq))
+    /// A source that must read the log: of several, the one that has heard nothing for longest, so that a busy one does
+    /// not keep the others waiting.
+    pub fn behind(&self) -> Option<Behind> {
+        let behind = self.live.iter().filter(|live| live.behind);
+        let live = behind.min_by_key(|live| live.cursor.next_at)?;
+        Some(Behind {
+            slot: live.slot,
+            stream: live.stream.clone(),
+            seq: live.cursor.next_seq,
+            after: live.cursor.next_at,
+            until: live.head.max(live.missed),
+        })
     }
 
     /// Whether any source must read the log.
     pub fn is_behind(&self) -> bool {
-        !self.behind.is_empty()
+        self.behind > 0
     }
 
-    /// An event that came by the tail, for all sources of its stream.
-    pub fn offer(&mut self, event: &Event) {
-        for (id, step) in self.steps(event) {
-            match step {
-                Step::Take => self.pass(&id, event),
-                Step::Drop => {}
-                Step::Gap => drop(self.behind.insert(id)),
+    /// An event for a source, which was brought whatever it may want of the events from seq `since` on.
+    pub fn offer(&mut self, slot: Slot, event: &Event, since: i64) {
+        let Some(live) = self.get_mut(slot) else { return };
+        match live.cursor.step(event.seq, since) {
+            Step::Drop => {}
+            Step::Take if !live.behind => self.pass(slot, event),
+            Step::Take | Step::Gap => {
+                live.missed = event.seq;
+                self.set_behind(slot, true);
             }
         }
     }
 
     /// A copy of an event that came ahead of the tail: taken if it is the next one, else left to the tail.
-    pub fn offer_copy(&mut self, event: &Event) {
-        for (id, step) in self.steps(event) {
-            if step == Step::Take {
-                self.pass(&id, event);
-            }
+    pub fn offer_copy(&mut self, slot: Slot, event: &Event) {
+        if self.get(slot).is_some_and(|live| !live.behind && live.cursor.step(event.seq, event.seq) == Step::Take) {
+            self.pass(slot, event);
         }
     }
 
-    /// What the event is to each source of its stream that takes events as they come.
-    fn steps(&self, event: &Event) -> Vec<(SourceId, Step)> {
-        let ids = self.by_stream.get(&event.stream).into_iter().flatten().filter(|id| !self.behind.contains(*id));
-        ids.filter_map(|id| Some((id.clone(), self.live.get(id)?.cursor.step(event.seq)))).collect()
+    /// A source must read the log up to its end, since something may not have been brought to it.
+    pub fn look_again(&mut self, slot: Slot) {
+        if let Some(live) = self.get_mut(slot) {
+            live.head = i64::MAX;
+            self.set_behind(slot, true);
+        }
     }
 
-    /// A page of the log for a source that was behind; `last`: it reaches the present. The log may be ahead of the
-    /// tail: where it says that this very subscription starts elsewhere or has ended, which nobody has told us yet,
-    /// the replay stops, for the caller to look at that event. Going on would give indexes to what never has them.
-    pub fn replay(&mut self, id: &SourceId, page: &[Arc<Event>], last: bool) -> Option<Arc<Event>> {
-        self.pass_reset(id);
+    /// The sources that take events as they come, with their streams.
+    pub fn following(&self) -> Vec<(Slot, Stream)> {
+        let following = self.live.iter().filter(|live| !live.behind && !live.cursor.reset);
+        following.map(|live| (live.slot, live.stream.clone())).collect()
+    }
+
+    /// Moves a source past what it did not want: it has taken everything it was brought, and of what was `seen` nothing
+    /// else was for it.
+    pub fn pass_unwanted(&mut self, slot: Slot, seen: Seen) {
+        if self.is_full() {
+            return; // what it did want may be left where it is
+        }
+        let Some(live) = self.get_mut(slot).filter(|live| !live.behind && !live.cursor.reset) else { return };
+        let next = live.cursor.next_seq;
+        if (seen.since..=seen.upto).contains(&next) {
+            live.cursor.pass(seen.upto, seen.at, false);
+            self.set_moved(slot);
+        }
+    }
+
+    /// Events of the log for a source that was behind; `last`: nothing followed them, at a time after the hub was told of
+    /// it. It is behind until it has them all, and those that came meanwhile. The log may be ahead of the tail: where it
+    /// says that this very subscription starts elsewhere or has ended, which nobody has told us yet, the replay stops,
+    /// for the caller to look at that event. Going on would give indexes to what never has them.
+    pub fn replay(&mut self, slot: Slot, page: &[Arc<Event>], last: bool) -> Option<Arc<Event>> {
+        self.pass_reset(slot);
         for event in page {
-            let live = self.live.get(id)?;
-            if live.cursor.step(event.seq) == Step::Take {
+            if self.is_full() {
+                return None;
+            }
+            let live = self.get(slot)?;
+            if live.cursor.step(event.seq, event.seq) == Step::Take {
                 if live.is_news(event) {
                     return Some(event.clone());
                 }
-                self.pass(id, event);
+                self.pass(slot, event);
             }
         }
-        if last && !self.is_full() {
-            self.behind.remove(id);
+        let live = self.get(slot)?;
+        let next = live.cursor.next_seq;
+        if next > live.missed && (last || next > live.head) && !self.is_full() {
+            self.set_behind(slot, false);
         }
         None
+    }
+
+    /// As [`Positions::replay`], for what is posted to the channel: events of its own stream.
+    pub fn replay_callbacks(&mut self, page: &[Arc<Event>]) {
+        let callbacks = self.live.iter().find(|live| matches!(live.source, Source::Callbacks { .. }));
+        if let Some(slot) = callbacks.map(|live| live.slot) {
+            self.replay(slot, page, false);
+        }
     }
 
     /// Whether the one list that is wanted is ready: then no position moves any more.
@@ -305,37 +432,38 @@ impl Positions {
         self.pending_since
     }
 
-    fn pass_reset(&mut self, id: &SourceId) {
-        let Some(format) = self.live.get(id).filter(|live| live.cursor.reset).map(Live::format) else { return };
+    fn pass_reset(&mut self, slot: Slot) {
+        let Some(format) = self.get(slot).filter(|live| live.cursor.reset).map(Live::format) else { return };
         if !self.has_room(format) {
             return;
         }
-        let Some(live) = self.live.get_mut(id) else { return };
+        let Some(live) = self.get_mut(slot) else { return };
         let (index, at) = (live.cursor.pass_reset(), live.cursor.next_at);
-        self.moved.insert(id.clone());
-        self.add(id, &nms::reset_box(format), index, at);
+        self.set_moved(slot);
+        self.add(slot, &nms::reset_box(format), index, at);
     }
 
-    fn pass(&mut self, id: &SourceId, event: &Event) {
-        let Some(live) = self.live.get(id) else { return };
-        let (body, format) = (live.body(event, &self.urls), live.format());
+    fn pass(&mut self, slot: Slot, event: &Event) {
+        let Some(live) = self.get(slot) else { return };
+        let (body, format) = (live.body(event), live.format());
         if self.is_full() || body.is_some() && !self.has_room(format) {
             return;
         }
-        let Some(live) = self.live.get_mut(id) else { return };
-        self.moved.insert(id.clone());
-        let index = live.cursor.pass(event.edited_at, body.is_some());
+        let Some(live) = self.get_mut(slot) else { return };
+        let index = live.cursor.pass(event.seq, event.edited_at, body.is_some());
+        self.set_moved(slot);
         if let Some((index, body)) = index.zip(body) {
-            self.add(id, body, index, event.edited_at);
+            self.add(slot, body, index, event.edited_at);
         }
     }
 
-    fn add(&mut self, id: &SourceId, body: &str, index: i64, at: DateTime<Utc>) {
-        let Some(live) = self.live.get(id) else { return };
+    fn add(&mut self, slot: Slot, body: &str, index: i64, at: DateTime<Utc>) {
+        let Ok(place) = self.live.binary_search_by_key(&slot, |live| live.slot) else { return };
+        let live = &self.live[place];
         let write = |out: &mut String| live.write(out, body, index, at);
         if self.alone {
             nc::write_alone(&mut self.frame, self.format, write);
-            self.reached.push((id.clone(), live.cursor));
+            self.reached.push((live.id.clone(), live.cursor));
         } else {
             nc::add_to_list(&mut self.frame, self.format, write);
         }
@@ -362,6 +490,7 @@ impl Positions {
                 nc::end_list(&mut self.frame, self.format);
             }
             self.frames.push(std::mem::take(&mut self.frame));
+            self.made += u64::from(self.notifications);
             self.notifications = 0;
         }
     }
@@ -373,6 +502,11 @@ impl Positions {
         std::mem::take(&mut self.frames)
     }
 
+    /// How many notifications there were in the frames taken since the last call.
+    pub fn take_made(&mut self) -> u64 {
+        std::mem::take(&mut self.made)
+    }
+
     /// The position after each of the frames that are single notifications; none for lists.
     pub fn take_reached(&mut self) -> Vec<(SourceId, Cursor)> {
         std::mem::take(&mut self.reached)
@@ -380,14 +514,21 @@ impl Positions {
 
     /// The positions that moved since they were last taken: confirmed once everything before them has arrived.
     pub fn take_moved(&mut self) -> Vec<(SourceId, Cursor)> {
-        let moved = std::mem::take(&mut self.moved);
-        moved.into_iter().filter_map(|id| self.live.get(&id).map(|live| (id.clone(), live.cursor))).collect()
+        let mut positions = Vec::with_capacity(self.moved.len());
+        for slot in std::mem::take(&mut self.moved) {
+            if let Some(live) = self.get_mut(slot)
+                && std::mem::take(&mut live.moved)
+            {
+                positions.push((live.id.clone(), live.cursor));
+            }
+        }
+        positions
     }
 
     /// The moment from which nothing is lost, whichever the subscription: for a close frame's reason. (Callbacks have
     /// no restartToken.)
     pub fn restart_at(&self) -> Option<DateTime<Utc>> {
-        let subscriptions = self.live.values().filter(|live| matches!(live.source, Source::Subscription { .. }));
+        let subscriptions = self.live.iter().filter(|live| matches!(live.source, Source::Subscription { .. }));
         subscriptions.map(|live| live.cursor.next_at).min()
     }
 }
@@ -423,22 +564,21 @@ mod tests {
     fn a_replay_that_is_ahead_of_the_tail_stops_where_the_subscription_starts_elsewhere() {
         let urls = Arc::new(Urls::new("http://x".to_owned(), UrlKey::new(vec![1; 32])));
         let mut positions = Positions::new(urls, 100);
-        let id = SourceId::Subscription(SubscriptionId::from_text("s"));
-        positions.take_up(subscription(1, 2, 1));
+        let slot = positions.take_up(subscription(1, 2, 1));
         let page = [
             event(2, Kind::ObjectCreated, "{}"),
             event(3, Kind::SubscriptionRepositioned, r#"{"id":"another","channel":"c"}"#),
             event(4, Kind::SubscriptionRepositioned, r#"{"id":"s","channel":"c"}"#),
             event(5, Kind::ObjectCreated, "{}"),
         ];
-        let news = positions.replay(&id, &page, true);
+        let news = positions.replay(slot, &page, true);
         assert_eq!(news.map(|event| event.seq), Some(4));
-        assert_eq!(positions.cursors()[0].1.1.next_index, 2, "what comes after it has another index");
+        assert_eq!(positions.cursor(slot).unwrap().next_index, 2, "what comes after it has another index");
         assert!(positions.is_behind());
         // As the update said: from the beginning, on the same index sequence. Now its own event is nothing new.
         positions.take_up(subscription(4, 2, 2));
-        assert!(positions.replay(&id, &page, true).is_none());
-        assert_eq!(positions.cursors()[0].1.1.next_index, 4);
+        assert!(positions.replay(slot, &page, true).is_none());
+        assert_eq!(positions.cursor(slot).unwrap().next_index, 4);
         assert!(!positions.is_behind());
     }
 }

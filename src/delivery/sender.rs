@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 use url::Url;
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::Delivery;
 use super::feed::{Feed, retry, unless_over};
 use crate::base::backoff::Backoff;
+use crate::base::metrics::Counted;
 use crate::base::{Error, Result};
 use crate::channel::{Channel, Transport, large_polls, leases, rows as channels};
 use crate::outbound::{Message, Outcome, Senders, SigningSecret};
@@ -28,6 +29,8 @@ const RETRY_MOST: Duration = Duration::from_secs(300);
 const RETRY_AFTER_MOST: Duration = Duration::from_secs(3600);
 /// How often it is looked whether a client has fetched.
 const FETCHED_LOOK: Duration = Duration::from_secs(1);
+/// How often positions are moved past what nobody wants, when nothing else moves them.
+const UNWANTED_LOOK: Duration = Duration::from_secs(30);
 /// For how long a webhook is of use.
 const WEBHOOK_VALIDITY: TimeDelta = TimeDelta::days(1);
 
@@ -102,8 +105,8 @@ impl Sender {
     async fn deliver_in_turn(&mut self) -> Result<(), Over> {
         self.wait_until_fetched().await?;
         let mut feed = Feed::connect(self.delivery.clone(), &self.channel);
-        let (stop, connection) = (self.delivery.stop.clone(), feed.connection().clone());
-        match unless_over(&stop, &connection, self.deliver_all(&mut feed)).await {
+        let (leaving, connection) = (self.delivery.drain.begun().clone(), feed.connection().clone());
+        match unless_over(&leaving, &connection, self.deliver_all(&mut feed)).await {
             Ok(Err(Over::TooMuch)) => {}
             Ok(outcome) => return outcome,
             Err(_) => return Err(Over::Gone),
@@ -154,10 +157,10 @@ impl Sender {
         loop {
             if feed.is_behind() {
                 feed.read_page().await?;
-            } else if !feed.take_batch().await? {
-                feed.connection().clone().woken().await;
+            } else if !feed.take_batch().await? && timeout(UNWANTED_LOOK, feed.woken()).await.is_ok() {
                 continue;
             }
+            feed.pass_unwanted();
             let (frames, reached, moved) = (feed.take_frames(), feed.take_reached(), feed.take_moved());
             if frames.len() > 1 && self.channel.settings.transport.large_data_polling().is_some() {
                 return Err(Over::TooMuch);
@@ -184,7 +187,7 @@ impl Sender {
             if !self.lease.is_valid() {
                 return Err(Over::Gone);
             }
-            match self.attempt(id, frame).await {
+            match self.measured_attempt(id, frame).await {
                 Outcome::Delivered => return self.delivered().await,
                 Outcome::Retry { after, why } => self.wait(after, &why).await?,
                 Outcome::Refused { why } => self.wait(None, &why).await?,
@@ -201,6 +204,20 @@ impl Sender {
                 }
             }
         }
+    }
+
+    async fn measured_attempt(&self, id: Uuid, frame: &str) -> Outcome {
+        let (metrics, transport) = (&self.delivery.metrics, ("transport", self.channel.settings.transport.label()));
+        let began = Instant::now();
+        let outcome = self.attempt(id, frame).await;
+        metrics.outbound_seconds.get_or_create(&[transport]).observe(began.elapsed().as_secs_f64());
+        metrics.outbound_attempts.get_or_create(&[transport, ("outcome", outcome.name())]).inc();
+        outcome
+    }
+
+    fn count_disabled(&self) {
+        let transport = self.channel.settings.transport.label();
+        self.delivery.metrics.outbound_disabled.get_or_create(&[("transport", transport)]).inc();
     }
 
     async fn attempt(&self, id: Uuid, frame: &str) -> Outcome {
@@ -245,6 +262,7 @@ impl Sender {
             info!(channel = %channel, "disabled: {why}");
             leases::disable(database, channel, why).await?;
         }
+        self.count_disabled();
         Ok(())
     }
 
@@ -263,12 +281,14 @@ impl Sender {
         let patience = Duration::from_secs(self.delivery.limits.sender_disable_after_seconds);
         if leases::failed(&self.delivery.database, &self.channel.id, why, patience).await? {
             info!(channel = %self.channel.id, "disabled: {why}");
+            self.count_disabled();
             return Err(Over::Gone);
         }
         // Up to half is taken off by chance, so that many who failed together do not come back together.
         let own = self.backoff.delay().mul_f64(rand::random_range(0.5..=1.0));
         let delay = after.map_or(own, |after| after.min(RETRY_AFTER_MOST).max(own));
         debug!(channel = %self.channel.id, "again in {delay:?}: {why}");
+        let _waits = Counted::new(&self.delivery.metrics.outbound_backing_off);
         sleep(delay).await;
         Ok(())
     }

@@ -62,7 +62,7 @@ impl Criterion {
 }
 
 /// The values of an item's attributes that are texts, each with the attribute's name.
-fn texts<'a>(event: &Event, item: &'a ItemState) -> impl Iterator<Item = (&'a str, &'a str)> {
+pub(super) fn texts<'a>(event: &Event, item: &'a ItemState) -> impl Iterator<Item = (&'a str, &'a str)> {
     const NAME: &str = "Name";
     let of_folder = event.kind.is_of_folder();
     let own = item.attributes.iter().filter(move |(name, _)| !(of_folder && *name == NAME));

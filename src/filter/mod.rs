@@ -3,6 +3,7 @@
 //! They agree on every item (tests/suite/nms/backends.rs).
 
 mod explain;
+pub mod index;
 mod memory;
 pub mod sql;
 mod words;
@@ -84,7 +85,7 @@ pub struct Filter {
     pub operator: Operator,
 }
 
-/// Attributes whose values are compared without case (spec/nms: Message-Context and Direction).
+/// Attributes whose values are compared without case: Message-Context and Direction.
 pub fn value_without_case(attribute: &str) -> bool {
     attribute.eq_ignore_ascii_case("Message-Context") || attribute.eq_ignore_ascii_case("Direction")
 }

@@ -53,6 +53,7 @@ impl Fault {
         const INVALID: &str = "Invalid input value for message part %1";
         const POLICY: &str = "A policy error occurred. Error code is %1";
         const NO_ADDRESS: &str = "No valid addresses provided in message part %1";
+        const NO_RESOURCES: &str = "No server resources available to process the request";
         match error {
             Error::Invalid { part } => service(Is::BAD_REQUEST, "SVC0002", INVALID, &[part]),
             Error::InvalidChoice { part, valid } => service(
@@ -98,9 +99,9 @@ impl Fault {
             Error::TooMany { rule } => policy(Is::TOO_MANY_REQUESTS, "POL0001", POLICY, &[rule]),
             Error::Busy(fault) => {
                 warn!("busy: {fault}");
-                let text = "No server resources available to process the request";
-                service(Is::SERVICE_UNAVAILABLE, "SVC2001", text, &[])
+                service(Is::SERVICE_UNAVAILABLE, "SVC2001", NO_RESOURCES, &[])
             }
+            Error::Draining => service(Is::SERVICE_UNAVAILABLE, "SVC2001", NO_RESOURCES, &[]),
             Error::Internal(fault) => {
                 error!("internal error: {fault:#}");
                 let text = "A service error occurred. Error code is %1";

@@ -5,6 +5,7 @@ pub mod conditional;
 pub mod connection;
 pub mod extract;
 pub mod fault;
+pub mod metrics;
 pub mod nc;
 pub mod nms;
 pub mod ops;
@@ -34,9 +35,11 @@ pub fn router(app: App) -> Router {
         .route("/callback/{token}", only("POST", post(callback::post)).layer(DefaultBodyLimit::max(callback_bytes_max)))
         .route("/healthz", only("GET", get(ops::healthz)))
         .route("/readyz", only("GET", get(ops::readyz)))
+        .route("/metrics", only("GET", get(metrics::metrics)))
         .fallback(async || fault::response(&Error::NotFound { what: "resource" }))
         .layer(from_fn_with_state(app.urls.clone(), represent::represent))
         .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(from_fn_with_state(app.metrics.clone(), metrics::measure))
         .with_state(app)
 }
 

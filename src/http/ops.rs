@@ -1,5 +1,7 @@
 //! For those who run the server.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,34 +12,48 @@ use super::state::App;
 use crate::log::tailer::Mode;
 
 /// The log is followed when it was read this lately: the slow poll is every second.
-const TAIL_AGE_MAX_MS: u128 = 5000;
+const TAIL_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// The process lives.
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// It can do its job: the database answers and the log is followed. 503 with the reasons otherwise.
+/// It can do its job: the database answers, the log is followed, and the node is not about to leave. 503 with the
+/// reasons otherwise.
 pub async fn readyz(State(app): State<App>) -> Response {
     let database = match app.database.get().await {
-        Ok(client) => client.simple_query("select 1").await.map_err(|fault| fault.to_string()),
+        Ok(client) => {
+            let left = client.query_one("select tocsin.partitions_left()", &[]).await;
+            left.map(|row| row.get::<_, i32>(0)).map_err(|fault| fault.to_string())
+        }
         Err(fault) => Err(fault.to_string()),
     };
-    let (doorbell, rings) = match app.tail.mode() {
-        Mode::Lost => ("lost", false),
-        Mode::Asleep => ("asleep", true),
-        Mode::Awake => ("awake", true),
-        Mode::Polling => ("polling: notifications do not arrive", true),
-    };
-    let age = app.tail.age().as_millis();
-    let ready = database.is_ok() && rings && age < TAIL_AGE_MAX_MS;
+    let mode = app.tail.mode();
+    let doorbell = if mode == Mode::Polling { "polling: notifications do not arrive" } else { mode.name() };
+    let age = app.tail.age();
+    let draining = app.delivery.drain.begun().is_cancelled();
+    let ready = !draining && database.is_ok() && mode != Mode::Lost && age < TAIL_AGE_MAX;
+    let (pool, round_trip) = (app.database.pool(), app.metrics.doorbell_round_trip.get());
     let body = json!({
         "ready": ready,
+        "draining": draining,
         "database": database.as_ref().map_or_else(String::as_str, |_| "ok"),
+        "partitions": { "monthsAhead": database.as_ref().ok() },
         "doorbell": doorbell,
-        "tail": { "ageMilliseconds": u64::try_from(age).unwrap_or(u64::MAX), "events": app.tail.events() },
+        "roundTripMilliseconds": round_trip * 1000.0,
+        "tail": {
+            "ageMilliseconds": milliseconds(age),
+            "lagMilliseconds": milliseconds(app.tail.lag()),
+            "events": app.tail.events(),
+        },
+        "pool": { "inUse": pool.in_use, "idle": pool.idle, "limit": pool.most, "waiting": pool.waiting },
         "connections": app.hub.connections(),
     });
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

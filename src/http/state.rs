@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::metrics::Metrics;
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
 use crate::channel::rate::Rates;
@@ -37,6 +38,8 @@ pub struct App {
     pub uploads: Arc<Uploads>,
     /// How the log is followed.
     pub tail: Arc<Status>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
     /// To wait for sessions at the end.
     pub tasks: Tasks,
 }

@@ -11,17 +11,22 @@
 //! A node must never wait for the key alone, since one idle transaction can withhold it for hours: so the key is asked
 //! for on a connection of its own ([`Key`]), while rings are heard on the other ([`Ears`]).
 
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::bail;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, Notification};
+use tracing::{debug, warn};
 
 use super::event::Event;
 use super::rows;
+use crate::base::Result;
+use crate::base::metrics::Metrics;
 use crate::lifecycle::Attendant;
 use crate::postgres::{Connection, Database};
 
@@ -30,8 +35,16 @@ const LOCK: &str = "select pg_advisory_lock(1953456499, 1) is not null";
 /// Gives it back.
 const UNLOCK: &str = "select pg_advisory_unlock(1953456499, 1)";
 
+/// How often a node that sleeps measures how long a ring takes.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// How long our own ring may take to come back.
+const PROBE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What arrives on the connection that listens.
-pub struct Ears(pub Receiver<Notification>);
+pub struct Ears {
+    notifications: Receiver<Notification>,
+    probe: Arc<Probe>,
+}
 
 /// Rings that were heard at once.
 #[derive(Debug, Default)]
@@ -43,38 +56,118 @@ pub struct Rung {
 }
 
 impl Rung {
-    fn add(&mut self, notification: &Notification) {
+    fn add(&mut self, notification: &Notification, probe: &Probe) {
+        if probe.is_heard(notification) {
+            return;
+        }
         self.rings += 1;
         self.copies.extend(rows::ring_copy(notification.payload()));
     }
 }
 
 impl Ears {
+    /// On a connection that listens to the doorbell and to [`Probe::channel`].
+    pub fn new(notifications: Receiver<Notification>, probe: Arc<Probe>) -> Self {
+        Ears { notifications, probe }
+    }
+
     /// Waits for a ring, and takes all that have come by then. `None` when the connection is lost.
     pub async fn rung(&mut self) -> Option<Rung> {
         let mut rung = Rung::default();
-        rung.add(&self.0.recv().await?);
-        while let Ok(more) = self.0.try_recv() {
-            rung.add(&more);
+        while rung.rings == 0 {
+            rung.add(&self.notifications.recv().await?, &self.probe);
+            while let Ok(more) = self.notifications.try_recv() {
+                rung.add(&more, &self.probe);
+            }
         }
         Some(rung)
     }
 
-    /// Rings our own bell and waits for it. `false` when nothing is heard within `patience`: something between us and
+    /// Sends a NOTIFY of our own and waits for it. `false` when it is not heard in time: something between us and
     /// Postgres, a transaction pooler for example, swallows notifications.
-    pub async fn probe(&mut self, database: &Database, patience: Duration) -> anyhow::Result<bool> {
-        let nonce = uuid::Uuid::new_v4().to_string();
-        // From the pool: a NOTIFY takes a transaction id, which the listening connection must never hold.
-        database.get().await?.execute("select pg_notify('tocsin', $1)", &[&nonce]).await?;
+    pub async fn probe(&mut self, database: &Database) -> anyhow::Result<bool> {
+        self.probe.send(database).await?;
         let heard = async {
-            while let Some(notification) = self.0.recv().await {
-                if notification.payload() == nonce {
+            while let Some(notification) = self.notifications.recv().await {
+                if self.probe.is_heard(&notification) {
                     return true;
                 }
             }
             false
         };
-        Ok(tokio::time::timeout(patience, heard).await.unwrap_or(false))
+        Ok(tokio::time::timeout(PROBE_PATIENCE, heard).await.unwrap_or(false))
+    }
+}
+
+/// Measures how long a NOTIFY takes, there and back. It goes to a channel that only this node listens to, on the
+/// connection that hears the doorbell: so it is no ring for anybody, and makes no node read the log.
+pub struct Probe {
+    channel: String,
+    /// Its number, and when it was sent; `None` when none is expected.
+    under_way: Mutex<Option<(u64, Instant)>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Probe {
+    /// For one connection that listens.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        let channel = format!("tocsin_probe_{}", uuid::Uuid::new_v4().simple());
+        Probe { channel, under_way: Mutex::default(), metrics }
+    }
+
+    /// To be listened to. It needs no quoting.
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// Sends one from time to time, while the node sleeps.
+    pub async fn keep_sending(&self, database: &Database, asleep: impl Fn() -> bool) -> Infallible {
+        loop {
+            sleep(PROBE_EVERY).await;
+            if !asleep() {
+                continue;
+            }
+            if let Err(fault) = self.send(database).await {
+                debug!("the doorbell cannot be measured: {fault}");
+                self.forget();
+            }
+            sleep(PROBE_PATIENCE).await;
+            if self.forget() {
+                warn!("our own NOTIFY did not come back within {PROBE_PATIENCE:?}");
+                self.count("lost");
+            }
+        }
+    }
+
+    async fn send(&self, database: &Database) -> Result<()> {
+        // From the pool: a NOTIFY takes a transaction id, which the listening connection must never hold.
+        let client = database.get().await?;
+        let number = rand::random::<u64>();
+        *self.under_way.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, Instant::now()));
+        client.execute("select pg_notify($1, $2)", &[&self.channel, &number.to_string()]).await?;
+        Ok(())
+    }
+
+    /// Nothing is expected any more: the node wakes and hears no bell for a while. Answers whether something was.
+    pub fn forget(&self) -> bool {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
+    /// Whether this is one of ours; then it is measured, if it is the one expected.
+    fn is_heard(&self, notification: &Notification) -> bool {
+        if notification.channel() != self.channel {
+            return false;
+        }
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, sent_at)) = under_way.take_if(|(number, _)| number.to_string() == notification.payload()) {
+            self.metrics.doorbell_round_trip.set(sent_at.elapsed().as_secs_f64());
+            self.count("heard");
+        }
+        true
+    }
+
+    fn count(&self, outcome: &'static str) {
+        self.metrics.doorbell_probes.get_or_create(&[("outcome", outcome)]).inc();
     }
 }
 

@@ -2,6 +2,9 @@
 
 pub mod doorbell;
 pub mod event;
+pub mod interest;
+pub mod pages;
+pub mod retention;
 pub mod rows;
 pub mod tailer;
 

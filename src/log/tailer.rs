@@ -8,20 +8,22 @@
 //! [`Sink::resync`]: to bring themselves up to date by seq. The truth is the seq; the tail only says where to look.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep, timeout};
 use tokio_postgres::{Client, Statement};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::doorbell::{Ears, Key, Rung};
+use super::doorbell::{Ears, Key, Probe, Rung};
 use super::event::Event;
+use super::interest::{Places, Thrift};
 use super::rows::{self, Snapshot};
 use crate::base::backoff::Backoff;
+use crate::base::metrics::Metrics;
 use crate::lifecycle::Attendant;
 use crate::postgres::{Database, rebuild};
 
@@ -29,8 +31,6 @@ use crate::postgres::{Database, rebuild};
 const SLOW_POLL: Duration = Duration::from_secs(1);
 /// The poll when no ring can be heard at all.
 const FAST_POLL: Duration = Duration::from_millis(50);
-/// How long our own ring may take to come back.
-const PROBE_PATIENCE: Duration = Duration::from_secs(3);
 /// Events handed on at once.
 const CHUNK_EVENTS_MAX: usize = 512;
 /// No statement of the tail takes so long; one that does has a dead connection under it.
@@ -42,12 +42,12 @@ const CONFIRM_PAUSE: Duration = Duration::from_millis(1);
 const BUSY_WINDOW: Duration = Duration::from_millis(50);
 /// So many rings in the window make the node stay awake, whoever rings.
 const BUSY_RINGS: u32 = 75;
-/// After each so many it looks whether writers queue up to ring...
+/// After so many it looks, once in the window, whether writers queue up to ring...
 const LOOK_RINGS: u32 = 5;
 /// ...and so many in that queue make it stay awake too. A rate alone would not tell: ringing is what limits it, to a
 /// few hundred a second on a slow disk. A queue says that writers wait for nothing but each other's rings.
 const BUSY_QUEUE: i64 = 2;
-/// Pause between two reads while awake: at least this, and at least twice as long as the read took. Short, for latency;
+/// Pause between two reads while awake: at least this, and at least as long as the read took. Short, for latency;
 /// not zero, so that a read returns more than one event and the writers have the processor.
 const AWAKE_PAUSE: Duration = Duration::from_millis(1);
 /// And no longer than this.
@@ -61,8 +61,12 @@ const AWAKE_IDLE_READS: u32 = 3;
 
 /// Who wants the events.
 pub trait Sink: Send + Sync + 'static {
-    /// Events as they became visible: within a stream in the order of seq.
-    fn events(&self, batch: Vec<Event>);
+    /// A read begins. It brings what is in these places, or everything; `leave_out`: the former would be cheaper.
+    fn begin_read(&self, leave_out: bool) -> Option<Places>;
+    /// Events as they became visible: within a stream in the order of seq. Answers how many somebody wants.
+    fn events(&self, batch: Vec<Event>) -> usize;
+    /// The read is over.
+    fn end_read(&self);
     /// A copy of an event that a ring brought, ahead of the log read that will bring it again.
     fn copy(&self, event: Event);
     /// The tail starts afresh: whatever was missed must be read from the log, by seq.
@@ -83,15 +87,35 @@ pub enum Mode {
     Polling = 3,
 }
 
+impl Mode {
+    /// Every one.
+    pub const ALL: [Mode; 4] = [Mode::Lost, Mode::Asleep, Mode::Awake, Mode::Polling];
+
+    /// As operators are told of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Lost => "lost",
+            Mode::Asleep => "asleep",
+            Mode::Awake => "awake",
+            Mode::Polling => "polling",
+        }
+    }
+}
+
 /// What can be seen of the tailer from outside.
 #[derive(Debug, Default)]
 pub struct Status {
     mode: AtomicU8,
     read_at_ms: AtomicI64,
-    events: AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 impl Status {
+    /// Nothing was read yet.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Status { metrics, ..Status::default() }
+    }
+
     /// How the node hears of new events.
     pub fn mode(&self) -> Mode {
         match self.mode.load(Ordering::Relaxed) {
@@ -110,7 +134,25 @@ impl Status {
 
     /// Events tailed since the start.
     pub fn events(&self) -> u64 {
-        self.events.load(Ordering::Relaxed)
+        self.metrics.log_events.get()
+    }
+
+    /// How old the last event was when it was read, by this node's clock.
+    pub fn lag(&self) -> Duration {
+        Duration::from_secs_f64(self.metrics.log_lag.get())
+    }
+
+    /// One read brought so many events, the newest of this moment.
+    fn was_read(&self, events: usize, newest: Option<DateTime<Utc>>) {
+        let now = Utc::now();
+        self.read_at_ms.store(now.timestamp_millis(), Ordering::Relaxed);
+        self.metrics.log_reads.inc();
+        self.metrics.log_events.inc_by(events as u64);
+        let Some(newest) = newest else { return };
+        let lag = (now - newest).to_std().unwrap_or_default().as_secs_f64(); // (the clocks may differ)
+        self.metrics.log_lag.set(lag);
+        self.metrics.log_delays.observe(lag);
+        self.metrics.log_last_event.set(newest.timestamp_micros() as f64 / 1e6);
     }
 
     fn enter(&self, mode: Mode) {
@@ -150,10 +192,15 @@ pub async fn run<S: Sink>(
 type Forever = Result<std::convert::Infallible, anyhow::Error>;
 
 async fn follow<S: Sink>(database: &Database, sink: &S, status: &Status) -> Forever {
-    let (mut tail, mut ears) = Tail::open(database, sink, status).await?;
+    let probe = Arc::new(Probe::new(status.metrics.clone()));
+    let (mut tail, mut ears) = Tail::open(database, sink, status, &probe).await?;
     sink.resync();
-    if ears.probe(database, PROBE_PATIENCE).await? {
-        return wait_for_rings(&mut tail, &mut ears, Key::open(database).await?).await;
+    if ears.probe(database).await? {
+        let key = Key::open(database).await?;
+        return tokio::select! {
+            lost = wait_for_rings(&mut tail, &mut ears, key, &probe) => lost,
+            never = probe.keep_sending(database, || status.mode() == Mode::Asleep) => match never {},
+        };
     }
     warn!(
         "our own NOTIFY did not come back (is a transaction pooler in the way?): \
@@ -167,7 +214,7 @@ async fn follow<S: Sink>(database: &Database, sink: &S, status: &Status) -> Fore
 }
 
 /// Sleeps and wakes, for as long as both connections live.
-async fn wait_for_rings<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, mut key: Key) -> Forever {
+async fn wait_for_rings<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, mut key: Key, probe: &Probe) -> Forever {
     let mut slow_poll = interval(SLOW_POLL);
     slow_poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -195,6 +242,7 @@ async fn wait_for_rings<S: Sink>(tail: &mut Tail<'_, S>, ears: &mut Ears, mut ke
         }
         key.give_back().await?;
         tail.status.enter(Mode::Awake);
+        probe.forget();
         stay_awake(tail, &mut key).await?;
     }
 }
@@ -235,8 +283,8 @@ async fn stay_awake<S: Sink>(tail: &mut Tail<'_, S>, key: &mut Key) -> anyhow::R
         sleep(pause).await;
         key.refuse().await?;
         let began = Instant::now();
-        idle = if tail.read().await? == 0 { idle + 1 } else { 0 };
-        pause = (began.elapsed() * 2).clamp(AWAKE_PAUSE, AWAKE_PAUSE_MAX);
+        idle = if tail.read().await? { 0 } else { idle + 1 };
+        pause = began.elapsed().clamp(AWAKE_PAUSE, AWAKE_PAUSE_MAX);
     }
     Ok(())
 }
@@ -256,7 +304,7 @@ enum Pace {
 struct Rings {
     since: Option<Instant>,
     count: u32,
-    looked: u32,
+    looked: bool,
 }
 
 impl Rings {
@@ -269,8 +317,7 @@ impl Rings {
         self.count += heard;
         if self.count >= BUSY_RINGS {
             Pace::Busy
-        } else if self.count - self.looked >= LOOK_RINGS {
-            self.looked = self.count;
+        } else if self.count >= LOOK_RINGS && !std::mem::replace(&mut self.looked, true) {
             Pace::Brisk
         } else {
             Pace::Quiet
@@ -285,13 +332,19 @@ struct Tail<'a, S> {
     ringing: Statement,
     sleeping: Statement,
     snapshot: Snapshot,
+    thrift: Thrift,
     sink: &'a S,
     status: &'a Status,
     _attendant: Attendant,
 }
 
 impl<'a, S: Sink> Tail<'a, S> {
-    async fn open(database: &Database, sink: &'a S, status: &'a Status) -> anyhow::Result<(Self, Ears)> {
+    async fn open(
+        database: &Database,
+        sink: &'a S,
+        status: &'a Status,
+        probe: &Arc<Probe>,
+    ) -> anyhow::Result<(Self, Ears)> {
         let connection = database.connect("tail").await?;
         let client = connection.client;
         if client.query_one("select pg_is_in_recovery()", &[]).await?.get(0) {
@@ -300,26 +353,25 @@ impl<'a, S: Sink> Tail<'a, S> {
             );
         }
         rebuild::announce_node(&client).await?;
-        client
-            .batch_execute(
-                // A partition that was not analysed yet would be scanned whole, and a custom plan made for each read.
-                "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; listen tocsin",
-            )
-            .await?;
+        client.batch_execute(rows::TAIL_SESSION).await?;
+        client.batch_execute(&format!("listen tocsin; listen {}", probe.channel())).await?;
         let statement = rows::prepare_tail(&client).await?;
         let ringing = client.prepare(include_str!("../../sql/queries/count_ringing_writers.sql")).await?;
         let sleeping = client.prepare(include_str!("../../sql/queries/another_node_sleeps.sql")).await?;
         let snapshot = Snapshot::take(&client).await?;
         info!("following the log");
-        let tail =
-            Tail { client, statement, ringing, sleeping, snapshot, sink, status, _attendant: connection.attendant };
-        Ok((tail, Ears(connection.notifications)))
+        let thrift = Thrift::default();
+        let _attendant = connection.attendant;
+        let tail = Tail { client, statement, ringing, sleeping, snapshot, thrift, sink, status, _attendant };
+        Ok((tail, Ears::new(connection.notifications, probe.clone())))
     }
 
     /// After a ring: hands on the copies it brought, then reads the log. When there is a copy for every ring, the read
     /// only confirms them: it lets their frames go first.
     async fn heard(&mut self, rung: Option<Rung>) -> anyhow::Result<()> {
         let Some(rung) = rung else { anyhow::bail!("the connection that listens is lost") };
+        self.status.metrics.doorbell_rings.inc_by(rung.rings.into());
+        self.status.metrics.doorbell_copies.inc_by(rung.copies.len() as u64);
         let confirms = rung.copies.len() == rung.rings as usize;
         for copy in rung.copies {
             self.sink.copy(copy);
@@ -340,30 +392,39 @@ impl<'a, S: Sink> Tail<'a, S> {
         Ok(timeout(STALL, self.client.query_one(&self.ringing, &[])).await??.get(0))
     }
 
-    /// Hands on what became visible since the last read; answers how many events that were.
-    async fn read(&mut self) -> anyhow::Result<usize> {
-        let rows = rows::read_since(&self.client, &self.statement, &self.snapshot).await?;
+    /// Hands on what became visible since the last read; answers whether there was any writing.
+    async fn read(&mut self) -> anyhow::Result<bool> {
+        let places = self.sink.begin_read(self.thrift.leave_out());
+        let rows = rows::read_since(&self.client, &self.statement, &self.snapshot, places.as_ref()).await?;
         let mut rows = std::pin::pin!(rows);
-        let (mut batch, mut count, mut next) = (Vec::new(), 0, None);
+        let (mut batch, mut count, mut wanted, mut next, mut newest) = (Vec::new(), 0, 0, None, None);
         while let Some(row) = timeout(STALL, rows.next()).await? {
             let row = row?;
             if next.is_none() {
                 next = Some(row.snapshot()?);
             }
             let Some(event) = row.event() else { continue };
+            newest = newest.max(Some(event.edited_at));
             batch.push(event);
             count += 1;
             if batch.len() == CHUNK_EVENTS_MAX {
-                self.sink.events(std::mem::take(&mut batch));
+                wanted += self.sink.events(std::mem::take(&mut batch));
                 tokio::task::yield_now().await;
             }
         }
         if !batch.is_empty() {
-            self.sink.events(batch);
+            wanted += self.sink.events(batch);
         }
-        self.snapshot = next.ok_or_else(|| anyhow::anyhow!("the tail returned no snapshot"))?;
-        self.status.read_at_ms.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
-        self.status.events.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
+        self.sink.end_read();
+        if places.is_none() {
+            self.thrift.note(count, wanted);
+        }
+        let next = next.ok_or_else(|| anyhow::anyhow!("the tail returned no snapshot"))?;
+        // Of what is left out it is only known that there were transactions. Their writers ring a node that sleeps, though
+        // nobody here wants to know.
+        let writing = count > 0 || places.is_some() && next.is_later_than(&self.snapshot);
+        self.snapshot = next;
+        self.status.was_read(count, newest);
+        Ok(writing)
     }
 }

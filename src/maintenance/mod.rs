@@ -2,13 +2,17 @@
 
 pub mod terms;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::base::Result;
+use crate::base::metrics::{Metrics, Seconds};
+use crate::base::{Error, Result};
+use crate::log::retention;
 use crate::postgres::Database;
 use crate::store::payload;
 
@@ -18,6 +22,8 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 const EXPIRE_BATCH: i32 = 100;
 /// How often the partitions ahead are looked after.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
+/// How often partitions past their age are looked for.
+const RETAIN_EVERY: Duration = Duration::from_secs(3600);
 /// How often keys of callbacks that are a day old are looked for.
 const CALLBACK_KEYS_EVERY: Duration = Duration::from_secs(600);
 /// How many are forgotten in one transaction.
@@ -36,18 +42,63 @@ pub async fn expire(database: Database, stop: CancellationToken) -> anyhow::Resu
     every(EXPIRE_EVERY, stop, "expiry", || in_batches(&database, expire, EXPIRE_BATCH)).await
 }
 
-/// Attaches the partitions of the months ahead.
-pub async fn partitions(database: Database, months_ahead: i32, stop: CancellationToken) -> anyhow::Result<()> {
-    every(PARTITIONS_EVERY, stop, "partitions", || attach_partitions(&database, months_ahead)).await
+/// Attaches the partitions of the months ahead, warns as long as there are too few, and seals those of months that are
+/// over.
+pub async fn partitions(
+    database: Database,
+    months_ahead: i32,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let end = &metrics.log_partitions_end;
+    every(PARTITIONS_EVERY, stop.clone(), "partitions", || async {
+        let attached = attach_partitions(&database, months_ahead, end).await;
+        let row = database.get().await?.query_one("select tocsin.partitions_left()", &[]).await?;
+        let left: i32 = row.get(0);
+        if left < months_ahead {
+            warn!("partitions of {left} months ahead are left, not {months_ahead}: nothing can be written after them");
+        }
+        attached?;
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            outcome = seal_partitions(&database) => outcome,
+        }
+    })
+    .await
 }
 
-async fn attach_partitions(database: &Database, months_ahead: i32) -> Result<()> {
-    let row = database.get().await?.query_one("select tocsin.attach_partitions($1)", &[&months_ahead]).await?;
-    let attached: i64 = row.get(0);
+/// (Each is read once for it, which takes a second for some million events.)
+async fn seal_partitions(database: &Database) -> Result<()> {
+    while database.get().await?.query_one("select tocsin.seal_partition()", &[]).await?.get(0) {}
+    Ok(())
+}
+
+async fn attach_partitions(database: &Database, months_ahead: i32, end: &Seconds) -> Result<()> {
+    let client = database.get().await?;
+    let attached: i64 = client.query_one("select tocsin.attach_partitions($1)", &[&months_ahead]).await?.get(0);
+    let lasts = client.query_one(include_str!("../../sql/queries/partitions_end.sql"), &[]).await?;
+    end.set(lasts.get::<_, Option<f64>>(0).unwrap_or(f64::INFINITY));
     if attached > 0 {
         info!("{attached} partitions attached");
     }
     Ok(())
+}
+
+/// Drops the partitions whose newest possible event is more than `keep_days` old; never, when that is 0.
+pub async fn retention(database: Database, keep_days: u32, stop: CancellationToken) -> anyhow::Result<()> {
+    if keep_days == 0 {
+        stop.cancelled().await;
+        return Ok(());
+    }
+    every(RETAIN_EVERY, stop.clone(), "retention", || async {
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            outcome = retention::retain(&database, keep_days) => {
+                outcome.map_err(|fault| Error::internal(anyhow!("{fault:#}")))
+            }
+        }
+    })
+    .await
 }
 
 /// Forgets the keys of callbacks that nobody will send again.

@@ -64,6 +64,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// As metrics call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Delivered => "delivered",
+            Outcome::Retry { .. } => "retry",
+            Outcome::Gone { .. } => "gone",
+            Outcome::Refused { .. } => "refused",
+            Outcome::TooLarge => "too_large",
+        }
+    }
+
     fn retry(why: impl ToString) -> Self {
         Outcome::Retry { after: None, why: why.to_string() }
     }

@@ -12,10 +12,12 @@ use anyhow::Context;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_postgres::error::Severity;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
 use tracing::warn;
 
+use crate::base::metrics::{Counter, Durations, Metrics};
 use crate::base::{Error, Result};
 use crate::lifecycle::Attendant;
 
@@ -26,8 +28,10 @@ pub type Pooled = deadpool_postgres::Object;
 const POOL_CONNECTIONS_MAX: usize = 24;
 /// How long a request waits for one of them.
 const POOL_WAIT: Duration = Duration::from_secs(5);
-/// A request must not wait forever for a box that somebody's open transaction holds, nor hold one itself.
-const POOL_SESSION: &str = "set lock_timeout = '5s'; set idle_in_transaction_session_timeout = '60s'";
+/// A request must not wait forever for a box that somebody's open transaction holds, nor hold one itself. And a plan over
+/// many partitions looks dear, so that it would be compiled, which takes longer than any of our statements.
+const POOL_SESSION: &str = "set lock_timeout = '5s'; set idle_in_transaction_session_timeout = '60s';
+    set jit = off; set max_parallel_workers_per_gather = 0";
 /// Notifications that may wait to be looked at. More are dropped: the ring has been heard.
 const NOTIFICATIONS_MAX: usize = 1024;
 
@@ -36,6 +40,14 @@ const NOTIFICATIONS_MAX: usize = 1024;
 pub struct Database {
     config: Config,
     pool: Pool,
+    waits: Option<Waits>,
+}
+
+/// How long connections are waited for.
+#[derive(Clone)]
+struct Waits {
+    took: Durations,
+    failures: Counter,
 }
 
 impl Database {
@@ -55,12 +67,31 @@ impl Database {
                 Box::pin(async move { client.batch_execute(POOL_SESSION).await.map_err(HookError::Backend) })
             }))
             .build()?;
-        Ok(Database { config, pool })
+        Ok(Database { config, pool, waits: None })
+    }
+
+    /// Measures from now on how long connections are waited for.
+    pub fn measured_by(self, metrics: &Metrics) -> Self {
+        let (took, failures) = (metrics.pool_waits.clone(), metrics.pool_failures.clone());
+        Database { waits: Some(Waits { took, failures }), ..self }
     }
 
     /// A connection for a short while. [`Error::Busy`] when none can be had.
     pub async fn get(&self) -> Result<Pooled> {
-        self.pool.get().await.map_err(|fault| Error::Busy(format!("no database connection: {fault}")))
+        let asked = Instant::now();
+        let got = self.pool.get().await;
+        if let Some(waits) = &self.waits {
+            waits.took.observe(asked.elapsed().as_secs_f64());
+            waits.failures.inc_by(got.is_err().into());
+        }
+        got.map_err(|fault| Error::Busy(format!("no database connection: {fault}")))
+    }
+
+    /// How much of the pool is in use.
+    pub fn pool(&self) -> PoolState {
+        let status = self.pool.status();
+        let idle = status.available.min(status.size);
+        PoolState { in_use: status.size - idle, idle, most: status.max_size, waiting: status.waiting }
     }
 
     /// Closes the pool: nothing can be asked any more.
@@ -96,6 +127,7 @@ impl Database {
         client
             .batch_execute(
                 "set lock_timeout = 0; set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
+                 set jit = off; set max_parallel_workers_per_gather = 0;
                  set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3",
             )
             .await?;
@@ -104,6 +136,19 @@ impl Database {
         }
         Ok(Connection { client, notifications, attendant })
     }
+}
+
+/// Connections of the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolState {
+    /// Lent.
+    pub in_use: usize,
+    /// Open, for the next who asks.
+    pub idle: usize,
+    /// There may be so many.
+    pub most: usize,
+    /// Who waits for one.
+    pub waiting: usize,
 }
 
 /// A connection outside the pool; closed when dropped.

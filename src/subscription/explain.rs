@@ -74,8 +74,12 @@ pub async fn explain(
         found => found,
     };
     let Some(history) = found else {
-        let why = format!("no subscription {id} is known");
-        return Ok(Explanation { verdict: Verdict::Never, why, index: None, facts: Vec::new() });
+        let (verdict, why) = if history::lives(database, id).await? {
+            (Verdict::Unknown, format!("what the log said of subscription {id} is no longer kept"))
+        } else {
+            (Verdict::Never, format!("no subscription {id} is known"))
+        };
+        return Ok(Explanation { verdict, why, index: None, facts: Vec::new() });
     };
     let mut case = Case { database, id, seq, history, facts: Vec::new() };
     let (verdict, why, index) = case.judge(stream).await?;
@@ -102,7 +106,8 @@ impl Case<'_> {
                 _ => never(format!("there is no event {seq} in {}: its newest is {}", stream.as_str(), place.head)),
             });
         };
-        let Some(event) = read_stream(self.database, &stream, seq, 1).await?.into_iter().next() else {
+        let read = read_stream(self.database, &stream, seq, DateTime::UNIX_EPOCH, 1, usize::MAX).await?;
+        let Some(event) = read.0.into_iter().next() else {
             return Ok((Verdict::Unknown, format!("event {seq} is no longer kept"), None));
         };
         let object = event.object_id.map(|id| format!(" of object {id}")).unwrap_or_default();
@@ -122,6 +127,10 @@ impl Case<'_> {
         let (Some(generation), next) = (generations.get(n).cloned(), generations.get(n + 1).cloned()) else {
             return Err(Error::internal(anyhow::anyhow!("a generation of {}", self.id)));
         };
+        if generation.from < place.base {
+            let why = format!("its index counts from event {}, which is no longer kept", generation.from + 1);
+            return Ok((Verdict::Unknown, why, None));
+        }
         let index = self.index_in(&generation, seq).await?;
         match (next, self.history.end.clone()) {
             (Some(next), _) => Ok(superseded(&next, index)),

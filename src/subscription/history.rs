@@ -74,6 +74,12 @@ struct Told {
     confirmed: Option<Confirmed>,
 }
 
+/// Whether there is a live subscription of this id, whatever the log still says of it.
+pub async fn lives(database: &Database, id: &SubscriptionId) -> Result<bool> {
+    let lives = "select exists (select from tocsin.subscriptions where id = $1)";
+    Ok(database.get().await?.query_one(lives, &[&id.as_str()]).await?.get(0))
+}
+
 /// What the log says of a subscription; `None` when it has none of this id. Without its stream, or the subscription
 /// being live, that takes a look at the whole log.
 pub async fn read(database: &Database, id: &SubscriptionId, stream: Option<&Stream>) -> Result<Option<History>> {

@@ -10,7 +10,6 @@ use crate::base::Format;
 use crate::base::ids::{BoxName, ChannelId, SubscriptionId};
 use crate::channel::cursor::Cursor;
 use crate::filter::Filter;
-use crate::log::Event;
 
 /// Where a client wants its notifications.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,14 +45,6 @@ pub struct Subscription {
     pub remaining_seconds: u32,
     /// Confirmed delivery.
     pub cursor: Cursor,
-}
-
-impl Subscription {
-    /// Whether the client is told of this event of the box.
-    pub fn wants(&self, event: &Event) -> bool {
-        event.kind.is_notified()
-            && self.filter.as_ref().is_none_or(|filter| filter.matches(event, self.cursor.generation))
-    }
 }
 
 /// Where a restartToken leads: the answer to "everything after this moment in this box".

@@ -13,7 +13,7 @@ use crate::base::ids::{BoxName, ChannelId, Stream, SubscriptionId, UserId};
 use crate::base::{Error, Format, Result};
 use crate::channel::cursor::{Cursor, Horizon};
 use crate::channel::rows::{self as channels, NewChannel};
-use crate::channel::{Settings, Transport};
+use crate::channel::{NO_CHANNEL, Settings, Transport};
 use crate::filter::Filter;
 use crate::filter::sql::Items;
 use crate::log::event::token as token_text;
@@ -93,7 +93,7 @@ async fn made_before(transaction: &Transaction<'_>, new: &NewSubscription) -> Re
         return Ok(None);
     };
     let id = SubscriptionId::from_text(row.get(0));
-    Ok(select(transaction, Some(new.of.stream()), Some(&id), None).await?.into_iter().next())
+    Ok(select(transaction, Some(new.of.stream()), Some(&id)).await?.into_iter().next())
 }
 
 /// A request to create comes again: the subscription lives on, and starts again where the restartToken says, unless
@@ -136,7 +136,7 @@ async fn append_new(transaction: &Transaction<'_>, new: NewSubscription, most: M
         data["reset"] = json!(start.reset);
     }
     append(transaction, stream, "subscription.created", data).await?;
-    one(select(transaction, Some(stream), Some(&id), None).await?)
+    one(select(transaction, Some(stream), Some(&id)).await?)
 }
 
 /// The channel that a subscription brings with it which delivers to a URL of its client: it lives as long.
@@ -198,7 +198,7 @@ async fn update_with(
         transaction.execute(refresh, &[&id.as_str(), &i64::from(seconds)]).await?;
     }
     let head = lock_head(transaction, stream).await?;
-    let before = one(select(transaction, Some(stream), Some(id), None).await?)?;
+    let before = one(select(transaction, Some(stream), Some(id)).await?)?;
     let mut data = json!({ "id": id.as_str(), "channel": before.channel.as_str() });
     data["expiresAt"] = match update.duration_seconds {
         Some(seconds) => json!(expiry(transaction, seconds).await?),
@@ -217,7 +217,7 @@ async fn update_with(
         }
     };
     append(transaction, stream, kind, data).await?;
-    one(select(transaction, Some(stream), Some(id), None).await?)
+    one(select(transaction, Some(stream), Some(id)).await?)
 }
 
 /// Ends a subscription.
@@ -232,35 +232,55 @@ pub async fn delete(database: &Database, of: &BoxName, id: &SubscriptionId) -> R
 
 /// A live subscription of a box.
 pub async fn get(database: &Database, of: &BoxName, id: &SubscriptionId) -> Result<Subscription> {
-    one(select(&database.get().await?, Some(of.stream()), Some(id), None).await?)
+    one(select(&database.get().await?, Some(of.stream()), Some(id)).await?)
 }
 
 /// The live subscriptions of a box, oldest first.
 pub async fn list(database: &Database, of: &BoxName) -> Result<Vec<Subscription>> {
-    select(&database.get().await?, Some(of.stream()), None, None).await
+    select(&database.get().await?, Some(of.stream()), None).await
 }
 
-/// The live subscriptions that deliver to a channel.
-pub async fn of_channel(database: &Database, channel: &ChannelId) -> Result<Vec<Subscription>> {
-    select(&database.get().await?, None, None, Some(channel)).await
+/// What a channel delivers from, with what the log says of each cursor.
+#[derive(Debug)]
+pub struct Sources {
+    /// What enablers post to the channel itself.
+    pub callbacks: (Cursor, Horizon),
+    /// Its live subscriptions, oldest first.
+    pub subscriptions: Vec<(Subscription, Horizon)>,
+}
+
+/// Everything a channel delivers from, in one look. [`Error::NotFound`] when the channel is over.
+pub async fn sources(database: &Database, channel: &ChannelId) -> Result<Sources> {
+    let client = database.get().await?;
+    let statement = client.prepare_cached(include_str!("../../sql/queries/channel_sources.sql")).await?;
+    let rows = client.query(&statement, &[&channel.as_str()]).await?;
+    let (own, others) = rows.split_first().filter(|(own, _)| is_channel(own)).ok_or(NO_CHANNEL)?;
+    let subscriptions = others.iter().map(|row| Ok((subscription(row)?, horizon(row)))).collect::<Result<_>>()?;
+    Ok(Sources { callbacks: (cursor(own), horizon(own)), subscriptions })
+}
+
+fn is_channel(row: &Row) -> bool {
+    row.get::<_, Option<&str>>("id").is_none()
 }
 
 /// What the log says of each cursor's stream, in the same order.
 pub async fn horizons(database: &Database, cursors: &[(Stream, Cursor)]) -> Result<Vec<Horizon>> {
     let streams: Vec<&str> = cursors.iter().map(|(stream, _)| stream.as_str()).collect();
     let seqs: Vec<i64> = cursors.iter().map(|(_, cursor)| cursor.next_seq - 1).collect();
+    let moments: Vec<DateTime<Utc>> = cursors.iter().map(|(_, cursor)| cursor.next_at).collect();
     let client = database.get().await?;
     let statement = client.prepare_cached(include_str!("../../sql/queries/subscription_horizons.sql")).await?;
-    let rows = client.query(&statement, &[&streams, &seqs]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| Horizon {
-            head_seq: row.get::<_, Option<i64>>(0).unwrap_or(0),
-            head_at: row.get::<_, Option<DateTime<Utc>>>(1).unwrap_or(DateTime::UNIX_EPOCH),
-            base_seq: row.get::<_, Option<i64>>(2).unwrap_or(0),
-            at_cursor: row.get(3),
-        })
-        .collect())
+    let rows = client.query(&statement, &[&streams, &seqs, &moments]).await?;
+    Ok(rows.iter().map(horizon).collect())
+}
+
+fn horizon(row: &Row) -> Horizon {
+    Horizon {
+        head_seq: row.get::<_, Option<i64>>("head_seq").unwrap_or(0),
+        head_at: row.get::<_, Option<DateTime<Utc>>>("head_at").unwrap_or(DateTime::UNIX_EPOCH),
+        base_seq: row.get::<_, Option<i64>>("base_seq").unwrap_or(0),
+        at_cursor: row.get("at_cursor"),
+    }
 }
 
 const NO_SUBSCRIPTION: Error = Error::NotFound { what: "NmsSubscription" };
@@ -367,12 +387,11 @@ async fn select(
     client: &impl GenericClient,
     stream: Option<&Stream>,
     id: Option<&SubscriptionId>,
-    channel: Option<&ChannelId>,
 ) -> Result<Vec<Subscription>> {
     let rows = client
         .query(
             include_str!("../../sql/queries/subscription_get.sql"),
-            &[&stream.map(Stream::as_str), &id.map(SubscriptionId::as_str), &channel.map(ChannelId::as_str)],
+            &[&stream.map(Stream::as_str), &id.map(SubscriptionId::as_str)],
         )
         .await?;
     rows.iter().map(subscription).collect()
@@ -393,12 +412,16 @@ fn subscription(row: &Row) -> Result<Subscription> {
         client_correlator: row.get("client_correlator"),
         expires_at: row.get("expires_at"),
         remaining_seconds: u32::try_from(remaining).unwrap_or(0),
-        cursor: Cursor {
-            generation: row.get("generation"),
-            next_seq: row.get("next_seq"),
-            next_at: row.get("next_at"),
-            next_index: row.get("next_index"),
-            reset: row.get("reset"),
-        },
+        cursor: cursor(row),
     })
+}
+
+fn cursor(row: &Row) -> Cursor {
+    Cursor {
+        generation: row.get("generation"),
+        next_seq: row.get("next_seq"),
+        next_at: row.get("next_at"),
+        next_index: row.get("next_index"),
+        reset: row.get("reset"),
+    }
 }

@@ -1,6 +1,6 @@
 //! Reading documents liberally: a number may be a string and a string a number, a list of one may stand bare, the root
 //! member may be missing in JSON, what is not known is ignored. Every refusal names the part. JSON, XML and forms are
-//! read by the same words.
+//! read by the same words. (What is written is a [`Value`], but for texts put straight into what is large.)
 
 use serde_json::{Map, Value};
 
@@ -183,6 +183,17 @@ fn checked_text(value: Value, name: &str, chars_max: usize) -> Result<String> {
         value @ (Value::Number(_) | Value::Bool(_)) => Ok(value.to_string()),
         _ => Err(Error::invalid(name)),
     }
+}
+
+/// Writes a text as JSON has it.
+pub fn write_text(out: &mut String, text: &str) {
+    if text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+        out.push_str(&Value::from(text).to_string());
+        return;
+    }
+    out.push('"');
+    out.push_str(text);
+    out.push('"');
 }
 
 #[cfg(test)]

@@ -340,7 +340,8 @@ fn write_link(out: &mut String, attributes: &str, members: &Map<String, Value>) 
     out.push_str("/>");
 }
 
-fn write_text(out: &mut String, text: &str) {
+/// Writes text, with everything escaped that XML does not take as it is.
+pub fn write_text(out: &mut String, text: &str) {
     if text.chars().all(is_allowed) {
         out.push_str(&escape(text));
     } else {

@@ -1,6 +1,6 @@
 //! From a written row to a client's socket, and back after an absence.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -115,5 +115,60 @@ async fn events_arrive_without_a_ring_too_and_under_any_kind() {
     {
         assert!(attributes.contains(&expected), "{expected} in {attributes:?}");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn thousands_who_return_at_once_share_what_is_read() {
+    const CLIENTS: usize = 60;
+    const EVENTS: usize = 1500;
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let sql = database.connect().await;
+    let mut channels = Vec::new();
+    for n in 0..CLIENTS {
+        let channel = server.api.channel(&format!("user{n}")).await;
+        server.api.subscribe("b", &channel).await;
+        channels.push(channel);
+    }
+    let insert = format!("insert into tocsin.messages (box_id) select 'b' from generate_series(1, {EVENTS})");
+    sql.batch_execute(&insert).await.unwrap();
+    let (before, begun) = (statements(&sql).await, Instant::now());
+    join_all(channels.iter().map(async |channel| {
+        let lists = Socket::open(channel).await.lists(EVENTS).await;
+        assert!(lists.iter().enumerate().all(|(n, list)| list.index == n as i64 + 1));
+        assert!(lists.windows(2).all(|pair| pair[1].seq() > pair[0].seq()), "in the order of the box");
+    }))
+    .await;
+    // Each opens with three, and each has a position to store; the rest is the log's pages, and what a server does anyway.
+    let meanwhile = 100 * begun.elapsed().as_secs() as i64;
+    let most = CLIENTS as i64 * 5 + 200 + meanwhile;
+    let asked = statements(&sql).await - before;
+    assert!(asked < most, "{asked} statements for {CLIENTS} clients of {EVENTS} events each");
+    server.stop().await;
+}
+
+/// Statements of the database so far, since each is a transaction. Backends tell with a delay of a second.
+async fn statements(sql: &tokio_postgres::Client) -> i64 {
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let count = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()";
+    sql.query_one(count, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn large_events_pass_in_small_pages() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let channel = server.api.channel("alice").await;
+    server.api.subscribe("b", &channel).await;
+    let sql = database.connect().await;
+    // What can be compressed is small in the table, and large when it is read.
+    let insert = "insert into tocsin.messages (box_id, body)
+        select 'b', case when i % 2 = 0 then repeat('a', 200000)
+                    else (select string_agg(md5(j::text || i), '') from generate_series(1, 5000) as j) end
+        from generate_series(1, 40) as i";
+    sql.batch_execute(insert).await.unwrap();
+    let lists = Socket::open(&channel).await.lists(40).await;
+    assert!(lists.iter().enumerate().all(|(n, list)| (list.index, list.seq()) == (n as i64 + 1, n as i64 + 2)));
     server.stop().await;
 }

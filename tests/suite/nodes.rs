@@ -157,3 +157,50 @@ async fn every_node_is_told_of_every_event() {
     a.stop().await;
     b.stop().await;
 }
+
+/// How many events the node has read of the log.
+async fn tailed(server: &Server) -> i64 {
+    server.api.get("/readyz").await.json()["tail"]["events"].as_i64().unwrap()
+}
+
+#[tokio::test]
+async fn a_node_reads_little_of_what_its_clients_do_not_want_and_misses_nothing_they_do() {
+    const OTHERS: i64 = 4000;
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let channel = server.api.channel("alice").await;
+    server.api.subscribe("mine", &channel).await;
+    let mut socket = Socket::open(&channel).await;
+    let sql = database.connect().await;
+    // It learns from what it reads that others' boxes are busy...
+    let busy =
+        "insert into tocsin.messages (box_id, body) select 'other' || i % 50, 'x' from generate_series(1, 1000) i";
+    sql.batch_execute(busy).await.unwrap();
+    eventually("the node has read it", async || (tailed(&server).await > 1000).then_some(())).await;
+    let before = tailed(&server).await;
+    // ...and leaves them out, but for a look now and then.
+    let mut wanted = 0;
+    for i in 0..OTHERS {
+        let to = if i % 200 == 0 { "mine".to_owned() } else { format!("other{}", i % 50) };
+        wanted += i64::from(to == "mine");
+        sql.execute("insert into tocsin.messages (box_id, body) values ($1, 'y')", &[&to]).await.unwrap();
+        if i == OTHERS / 2 {
+            // What is followed in the middle of it is not missed.
+            server.api.subscribe("late", &channel).await;
+            sql.batch_execute("insert into tocsin.messages (box_id, body) values ('late', '1')").await.unwrap();
+        }
+    }
+    let (mut mine, mut late) = (0, 0);
+    while mine < wanted || late < 1 {
+        let list = socket.list().await;
+        if list.events[0]["changedObject"]["resourceURL"].as_str().unwrap().contains("/late/") {
+            late += 1;
+        } else {
+            mine += 1;
+            assert_eq!(list.index, mine);
+        }
+    }
+    let read = tailed(&server).await - before;
+    assert!(read < OTHERS / 2, "of {OTHERS} events {read} were read");
+    server.stop().await;
+}

@@ -19,6 +19,7 @@ pub async fn poll(
     ids: PathIds,
     BodyOrForm(body): BodyOrForm,
 ) -> Result<Response> {
+    app.delivery.drain.admit()?;
     let id = app.urls.channel_of_poll(ids.token()?).ok_or(NO_CHANNEL)?;
     nc::read_poll(body.media, &body.bytes)?;
     let channel = rows::get(&app.database, &id).await?;
@@ -37,6 +38,7 @@ pub async fn fetch(
     ids: PathIds,
     BodyOrForm(body): BodyOrForm,
 ) -> Result<Response> {
+    app.delivery.drain.admit()?;
     let (id, serial) = app.urls.channel_of_large_poll(ids.token()?).ok_or(NO_CHANNEL)?;
     nc::read_poll(body.media, &body.bytes)?;
     let channel = rows::get(&app.database, &id).await?;

@@ -1,9 +1,12 @@
 //! The channelURL of a `WebSockets` channel (Appendix I).
 
-use axum::extract::State;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use hyper::upgrade::OnUpgrade;
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
+use tracing::debug;
 
 use crate::base::Result;
 use crate::channel::{NO_CHANNEL, Transport, rows};
@@ -13,36 +16,36 @@ use crate::http::fault;
 use crate::http::state::App;
 use crate::wire::nc::SUBPROTOCOL;
 
-/// What a client may send: connCheck and connAck are small.
-const MESSAGE_BYTES_MAX: usize = 16 * 1024;
-/// Bytes written but not yet taken by the kernel, beyond which a frame is an error. Frames wait for each other before
-/// that, so one must fit, whatever event of the log's 1 MiB it holds and however that is escaped.
-const WRITE_BYTES_MAX: usize = 8 << 20;
-/// Small, since a server holds one for each of many idle sockets.
-const READ_BYTES: usize = 1024;
-
 /// Opens the socket. The sub-protocol is answered when it is offered; clients that offer none are served too.
-pub async fn open(
-    State(app): State<App>,
-    ids: PathIds,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<Response> {
+pub async fn open(State(app): State<App>, ids: PathIds, mut request: Request) -> Result<Response> {
+    app.delivery.drain.admit()?;
     let id = app.urls.channel_of_socket(ids.token()?).ok_or(NO_CHANNEL)?;
-    let channel = rows::get(&app.database, &id).await?;
+    let turn = app.delivery.turn().await?;
+    let channel = Box::new(rows::get(&app.database, &id).await?);
+    drop(turn);
     if !matches!(channel.settings.transport, Transport::WebSockets { .. }) {
         return Err(NO_CHANNEL);
     }
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => return Ok(fault::of_http(rejection.status(), "Upgrade")),
+    let Ok(mut response) = create_response_with_body(&request, Body::empty) else {
+        return Ok(fault::of_http(StatusCode::BAD_REQUEST, "Upgrade"));
     };
-    let (delivery, tasks) = (app.delivery.clone(), app.tasks.clone());
-    Ok(upgrade
-        .protocols([SUBPROTOCOL])
-        .max_message_size(MESSAGE_BYTES_MAX)
-        .max_frame_size(MESSAGE_BYTES_MAX)
-        .read_buffer_size(READ_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BYTES_MAX)
-        .on_upgrade(move |socket| tasks.track(websocket::serve(delivery, channel, socket))))
+    let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+        return Ok(fault::of_http(StatusCode::UPGRADE_REQUIRED, "Upgrade"));
+    };
+    if offers_subprotocol(request.headers()) {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    let delivery = app.delivery.clone();
+    app.tasks.attend(async move {
+        match upgrade.await {
+            Ok(upgraded) => websocket::serve(delivery, channel, upgraded).await,
+            Err(fault) => debug!("a socket that was not opened: {fault}"),
+        }
+    });
+    Ok(response)
+}
+
+fn offers_subprotocol(headers: &HeaderMap) -> bool {
+    let offers = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|offers| offers.to_str().ok());
+    offers.flat_map(|offers| offers.split(',')).any(|offer| offer.trim() == SUBPROTOCOL)
 }

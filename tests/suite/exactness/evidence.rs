@@ -99,11 +99,14 @@ impl Subscription {
 /// An nmsEventList as a client saw it.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// The client's sockets are numbered.
+    /// The client's sockets are numbered. (So is what comes in the place of sockets: see [`Way`](super::plan::Way).)
     pub socket: u32,
     pub index: i64,
     /// All of it.
     pub list: String,
+    /// How many lists of this subscription may have got lost before, for good: of polls only, see
+    /// [`Notes::answer_lost`](super::clients::Notes::answer_lost).
+    pub may_miss: i64,
 }
 
 /// Everything.

@@ -11,6 +11,7 @@ mod verdict;
 mod world;
 mod writers;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +20,11 @@ use serde_json::Value;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use self::chaos::{Chaos, Holder};
+use self::chaos::{Chaos, Holder, Nodes};
 use self::clients::{Client, Shared, Subscriber, Tokens};
-use self::evidence::{Evidence, Outcome, Seen};
+use self::evidence::{Evidence, Outcome, Seen, Transaction, write_key};
 use self::plan::{Plan, WRITERS};
-use self::world::{Phase, World};
+use self::world::{PUBLIC_URL, Phase, World};
 use self::writers::{Journal, Writer};
 
 /// How long the last notification may take after the last write.
@@ -31,11 +32,20 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// Then nothing more may come.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Its seed is printed; TOCSIN_SOAK_SEED makes the same choices again, TOCSIN_SOAK_SECONDS sets the length.
+/// Its seed is printed; TOCSIN_SOAK_SEED makes the same choices again, TOCSIN_SOAK_SECONDS sets the length, and
+/// TOCSIN_SOAK_NODES how many servers there are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_subscription_is_told_of_exactly_what_was_committed() {
-    let plan = Plan::from_environment();
-    println!("exactness: seed {}, {} s", plan.seed, plan.length.as_secs());
+    keeps_every_promise(Plan::from_environment()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nodes_that_come_and_go_keep_every_promise_together() {
+    keeps_every_promise(Plan::of_nodes(4)).await;
+}
+
+async fn keeps_every_promise(plan: Plan) {
+    println!("exactness: seed {}, {} s, {} nodes", plan.seed, plan.length.as_secs(), plan.nodes);
     let seed = plan.seed;
     let dir = tempfile::Builder::new().prefix("tocsin-exactness-").tempdir().unwrap();
     let (faults, summary) = run(plan, dir.path()).await;
@@ -43,23 +53,22 @@ async fn every_subscription_is_told_of_exactly_what_was_committed() {
     if !faults.is_empty() {
         let log = dir.keep().join(chaos::LOG);
         let (count, all) = (faults.len(), faults.join("\n- "));
-        panic!("exactness: seed {seed}: {count} faults (the server's log: {})\n- {all}", log.display());
+        panic!("exactness: seed {seed}: {count} faults (the servers' log: {})\n- {all}", log.display());
     }
 }
 
 /// A whole run: what is wrong, and what it did.
 async fn run(plan: Plan, dir: &Path) -> (Vec<String>, String) {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let arguments = chaos::arguments(&dir.join("data"), port);
-    let program = chaos::start(&arguments).await;
-    let world = Arc::new(World::new(plan, &dir.join("data"), &program.url));
+    let world = Arc::new(World::new(plan, &dir.join("data")));
+    let nodes = Nodes::start(world.clone(), &dir.join("data")).await;
 
-    let channels = clients::channels(&program.api).await;
+    let notes = clients::notes();
+    let channels = clients::channels(&world, &clients::receive_posts(&world, &notes).await).await;
     let mut subscriber = Subscriber::new(world.clone(), &channels);
     let early = subscriber.count() / 2;
     subscriber.make(0..early, Tokens::None, Duration::ZERO).await;
-    let clients = Clients::start(&world, &channels);
-    let _ = world.steady.set(clients.notes[0].clone());
+    let _ = world.steady.set(notes[0].clone());
+    let clients = Clients::start(&world, &channels, notes);
     let mut writers = JoinSet::new();
     for number in 0..WRITERS {
         writers.spawn(Writer::new(world.clone(), number).run());
@@ -70,7 +79,7 @@ async fn run(plan: Plan, dir: &Path) -> (Vec<String>, String) {
         subscriber.make(late, Tokens::Some, time).await;
         subscriber.faults
     });
-    let (program, disturbed, canaries) = Chaos::new(world.clone(), program, arguments).run().await;
+    let after = Chaos::new(world.clone(), nodes).run().await;
 
     world.enter(Phase::Settling);
     let ended = Instant::now();
@@ -78,10 +87,12 @@ async fn run(plan: Plan, dir: &Path) -> (Vec<String>, String) {
     let mut faults = subscribing.await.unwrap();
     let held = holder.await.unwrap();
     let sql = world.connect("truth").await;
+    sleep(SILENCE).await;
+    let last = write_the_last(&sql).await;
     let mut evidence = Evidence { log: truth::log(&sql).await, ..Evidence::default() };
     faults.extend(truth::wrong_heads(&sql).await);
     faults.extend(truth::wrong_objects(&sql).await);
-    let subscriptions = truth::subscriptions(&evidence.log, &world.root);
+    let subscriptions = truth::subscriptions(&evidence.log, PUBLIC_URL);
     let due: Vec<_> =
         subscriptions.iter().map(|of| (of.url.clone(), of.expected(&evidence.log).len() as i64)).collect();
     clients.settle(&due).await;
@@ -89,15 +100,16 @@ async fn run(plan: Plan, dir: &Path) -> (Vec<String>, String) {
     sleep(SILENCE).await;
     world.enter(Phase::Over);
     let noted = clients.end().await;
-    program.terminate().await;
+    faults.extend(after.nodes.stop().await);
 
     let mut work = Journal::default();
     for journal in journals {
         work.add(journal);
     }
     work.transactions.extend(held);
-    work.transactions.extend(canaries.written);
-    faults.extend(canaries.faults);
+    work.transactions.extend(after.canaries);
+    work.transactions.push(last);
+    faults.extend(after.faults);
     faults.append(&mut work.faults);
     faults.extend(noted.faults);
     let mut seen = noted.seen;
@@ -112,11 +124,13 @@ async fn run(plan: Plan, dir: &Path) -> (Vec<String>, String) {
 
     let ended_as = |outcome| evidence.transactions.iter().filter(|t| t.outcome == outcome).count();
     let lists: usize = evidence.subscriptions.iter().map(|(_, seen)| seen.len()).sum();
+    let came = evidence.subscriptions.iter().flat_map(|(of, seen)| seen.iter().map(|list| (&of.url, list.index)));
+    let came = came.collect::<HashSet<_>>().len();
     let due_lists: i64 = due.iter().map(|(_, due)| due).sum();
     let summary = format!(
         "{} events; transactions: {} committed, {} rolled back, {} unknown, {} in two phases, {} refused 40001, \
-         {} refused 40P01; {} subscriptions: {due_lists} lists due, {lists} seen; clients left {:?}, lost the \
-         server {} times; {disturbed:?}; settled after {settled:.1?}",
+         {} refused 40P01; {} subscriptions: {due_lists} lists due, {lists} seen, {came} of them new; clients left {:?}, lost their \
+         server {} times, and {} answers; {:?}; settled after {settled:.1?}",
         evidence.log.values().map(Vec::len).sum::<usize>(),
         ended_as(Outcome::Committed),
         ended_as(Outcome::RolledBack),
@@ -127,8 +141,20 @@ async fn run(plan: Plan, dir: &Path) -> (Vec<String>, String) {
         due.len(),
         noted.left,
         noted.lost,
+        noted.answers_lost,
+        after.figures,
     );
     (faults, summary)
+}
+
+/// One message to each box, when nothing is disturbed any more: what was lost before, something comes after it.
+async fn write_the_last(sql: &tokio_postgres::Client) -> Transaction {
+    let boxes: Vec<String> = plan::boxes().collect();
+    let write = "insert into tocsin.messages (box_id, sender, recipient, body)
+        select of, 'tel:+1', of, 'the last' from unnest($1::text[]) as of";
+    sql.execute(write, &[&boxes]).await.unwrap();
+    let writes = boxes.iter().map(|of| write_key(&plan::stream_of(of), "the last")).collect();
+    Transaction { name: "the last".to_owned(), outcome: Outcome::Committed, writes, undone: Vec::new() }
 }
 
 /// The clients of a run.
@@ -138,10 +164,10 @@ struct Clients {
 }
 
 impl Clients {
-    fn start(world: &Arc<World>, channels: &[Value]) -> Clients {
-        let clients = channels.iter().enumerate().map(|(number, channel)| Client::new(world.clone(), number, channel));
-        let (notes, running) = clients.map(|client| (client.notes(), tokio::spawn(client.run()))).unzip();
-        Clients { running, notes }
+    fn start(world: &Arc<World>, channels: &[Value], notes: Vec<Shared>) -> Clients {
+        let clients = channels.iter().zip(&notes).enumerate();
+        let clients = clients.map(|(number, (channel, notes))| Client::new(world.clone(), number, channel, notes));
+        Clients { running: clients.map(|client| tokio::spawn(client.run())).collect(), notes }
     }
 
     /// Waits until every subscription has seen as many lists as are due to it; not for ever.
@@ -175,6 +201,7 @@ impl Clients {
             all.faults.extend(notes.faults);
             (0..4).for_each(|how| all.left[how] += notes.left[how]);
             all.lost += notes.lost;
+            all.answers_lost += notes.answers_lost;
         }
         all
     }

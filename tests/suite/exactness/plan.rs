@@ -17,6 +17,8 @@ const BUSY_BOXES: usize = 8;
 
 /// What the suite does when nobody asks for more.
 const BRIEF: Duration = Duration::from_secs(6);
+/// With several nodes: long enough for each of them to be killed.
+const BRIEF_FOR_NODES: Duration = Duration::from_secs(12);
 
 /// One run.
 #[derive(Debug, Clone)]
@@ -24,16 +26,51 @@ pub struct Plan {
     pub seed: u64,
     /// How long is written and disturbed, without the time that crashes take.
     pub length: Duration,
+    /// How many servers share the database.
+    pub nodes: usize,
+}
+
+/// How a channel's notifications reach its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Socket,
+    Poll,
+    Webhook,
 }
 
 impl Plan {
-    /// As TOCSIN_SOAK_SECONDS and TOCSIN_SOAK_SEED say; without them, short and never twice the same.
+    /// As TOCSIN_SOAK_SECONDS, TOCSIN_SOAK_SEED and TOCSIN_SOAK_NODES say; without them, short, never twice the same, and
+    /// with one node.
     pub fn from_environment() -> Plan {
         let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
         Plan {
             seed: number("TOCSIN_SOAK_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000)),
             length: number("TOCSIN_SOAK_SECONDS").map_or(BRIEF, Duration::from_secs),
+            nodes: number("TOCSIN_SOAK_NODES").map_or(1, |nodes| usize::try_from(nodes).unwrap()),
         }
+    }
+
+    /// Short, never twice the same, and with so many nodes.
+    pub fn of_nodes(nodes: usize) -> Plan {
+        Plan { seed: rand::rng().random_range(0..1_000_000), length: BRIEF_FOR_NODES, nodes }
+    }
+
+    /// The way of a channel; the first one has a socket.
+    pub fn way(&self, channel: usize) -> Way {
+        match channel % 5 {
+            3 => Way::Poll,
+            // One node is also to be stopped so that ids of transactions come back, while nobody commits. Leases are
+            // renewed all the time.
+            4 if self.nodes > 1 => Way::Webhook,
+            _ => Way::Socket,
+        }
+    }
+
+    /// Lists in one frame, answer or post of a channel at most: from one by one to many.
+    pub fn lists_most(&self, channel: usize) -> i64 {
+        let most = [1, 2, 10, 100][channel % 4];
+        // Whoever polls for one after the other does not keep up with the writers.
+        if self.way(channel) == Way::Poll { most.max(10) } else { most }
     }
 
     /// The generator of one actor.
@@ -51,6 +88,11 @@ pub const HELD_BOX: &str = "tel:+19585559999";
 
 /// The box that gets one message after each stop of Postgres, and nothing else.
 pub const CANARY_BOX: &str = "tel:+19585558888";
+
+/// All boxes that are written to.
+pub fn boxes() -> impl Iterator<Item = String> {
+    (0..BOXES).map(box_id)
+}
 
 fn box_id(number: usize) -> String {
     format!("tel:+1958555{number:04}")

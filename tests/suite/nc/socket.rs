@@ -283,10 +283,10 @@ async fn the_place_to_go_on_is_never_beyond_what_was_sent() {
     write(&database.connect().await, "b", 12_000).await;
     let mut stalled = Raw::open(&channel).await;
     stalled.stalls().await;
-    let address = server.api.url.strip_prefix("http://").unwrap().to_owned();
+    let api = server.api.clone();
     let stopping = tokio::spawn(server.stop());
-    let refuses = async || tokio::net::TcpStream::connect(&address).await.is_err().then_some(());
-    crate::support::eventually("the server is stopping", refuses).await;
+    let leaves = async || (api.get("/readyz").await.json()["draining"] == true).then_some(());
+    crate::support::eventually("the server is stopping", leaves).await;
     let (lists, close) = stalled.rest().await;
     stopping.await.unwrap();
     let (code, reason) = close.expect("a close frame");

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tocsin::channel::leases::LEASE;
 use tocsin::wire::xml;
 
 use super::{channels_of, text};
@@ -170,6 +172,7 @@ async fn one_node_posts_and_another_takes_over() {
     let second = start(&database).await;
     write(&database, 1, 20).await;
     posted(&client, 20).await;
+    let killed = Instant::now();
     first.kill().await; // its lease runs out by itself
     write(&database, 21, 40).await;
     let indexes = eventually("everything is posted", async || {
@@ -177,6 +180,9 @@ async fn one_node_posts_and_another_takes_over() {
         (indexes.last() == Some(&40)).then_some(indexes)
     })
     .await;
+    // A lease, and a second until the other node looks; the rest is for a busy machine.
+    let takes = LEASE + Duration::from_secs(1) + Duration::from_secs(7);
+    assert!(killed.elapsed() < takes, "{:?}", killed.elapsed());
     // What the first node had posted but not yet confirmed comes again, with the same indexes.
     assert_eq!(&indexes[..20], (1..=20).collect::<Vec<_>>());
     let again = indexes[20];

@@ -167,7 +167,8 @@ async fn memory_and_sql_agree_on_every_event() {
         }
     }
     let pool = tocsin::postgres::Database::new(database.url()).unwrap();
-    let events = read_stream(&pool, &Stream::from_log("default/b"), 1, 10_000).await.unwrap();
+    let read = read_stream(&pool, &Stream::from_log("default/b"), 1, DateTime::UNIX_EPOCH, 10_000, usize::MAX).await;
+    let (events, _) = read.unwrap();
     let mut matched = 0;
     for _ in 0..400 {
         let criteria = (0..rng.random_range(1..4)).map(|_| criterion(&mut rng, &events)).collect();

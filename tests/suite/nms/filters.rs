@@ -6,6 +6,12 @@ use super::{head, text};
 use crate::support::client::{EventList, Socket};
 use crate::support::postgres::Database;
 use crate::support::server::Server;
+use tocsin::config::Limits;
+
+/// Positions are moved past what nobody wants when sockets are looked after: here soon.
+fn limits() -> Limits {
+    Limits { socket_ping_seconds: 1, ..Limits::default() }
+}
 
 fn attribute(name: &str, value: &str) -> Value {
     json!({ "type": "Attribute", "name": name, "value": value })
@@ -73,7 +79,7 @@ fn cases() -> Vec<(Value, Vec<i64>)> {
 #[tokio::test]
 async fn a_filter_decides_live_and_on_replay_alike_and_looks_at_the_last_state_of_what_is_deleted() {
     let database = Database::new().await;
-    let server = Server::start(&database).await;
+    let server = Server::start_with(&database, limits()).await;
     let sql = database.connect().await;
     let channel = server.api.channel("alice").await;
     let mut subscriptions = Vec::new();
@@ -132,7 +138,7 @@ fn check(lists: &[EventList], subscriptions: &[Value], base: i64, when: &str) {
 #[tokio::test]
 async fn created_objects_are_those_made_since_the_subscription_began_to_listen_and_are_not_replayed() {
     let database = Database::new().await;
-    let server = Server::start(&database).await;
+    let server = Server::start_with(&database, limits()).await;
     let sql = database.connect().await;
     let channel = server.api.channel("alice").await;
     let insert = |body: &str| format!("insert into tocsin.messages (box_id, folder, body) values ('b', 'f', '{body}')");
@@ -158,7 +164,7 @@ async fn created_objects_are_those_made_since_the_subscription_began_to_listen_a
 #[tokio::test]
 async fn filters_that_cannot_be_used_are_svc0003() {
     let database = Database::new().await;
-    let server = Server::start(&database).await;
+    let server = Server::start_with(&database, limits()).await;
     let channel = server.api.channel("alice").await;
     for (filter, part) in [
         (filter("And", &[json!({ "type": "PresetSearch", "name": "Other", "value": "" })]), "name"),

@@ -16,13 +16,13 @@ async fn mode(server: &Server, wanted: Mode) {
     eventually("the node's mode", async || (server.tail().mode() == wanted).then_some(())).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_is_awake_is_not_rung() {
-    const COMMITS: usize = 4000;
+const COMMITS: usize = 4000;
+
+/// Writes to a box, each event in a transaction of its own, by several writers as fast as they can. How often the node,
+/// which must be asleep, was rung, and whether it was seen awake.
+async fn burst(database: &Database, server: &Server, box_id: &str) -> (usize, bool) {
     const WRITERS: usize = 4;
-    let (database, server, sql) = served().await;
-    let mut follower = Follower::start(&server).await;
-    mode(&server, Mode::Asleep).await;
+    mode(server, Mode::Asleep).await;
     let mut ears = tocsin::postgres::Database::new(database.url()).unwrap().connect("ears").await.unwrap();
     ears.client.batch_execute("listen tocsin").await.unwrap();
     let heard = tokio::spawn(async move {
@@ -32,10 +32,9 @@ async fn a_node_that_is_awake_is_not_rung() {
         }
         heard
     });
-    // Each in a transaction of its own, by several writers as fast as they can.
     let burst = format!(
         "do $$ begin for i in 1..{} loop
-             insert into tocsin.events (stream, kind) values ('b', 'k'); commit;
+             insert into tocsin.events (stream, kind) values ('{box_id}', 'k'); commit;
          end loop; end $$",
         COMMITS / WRITERS
     );
@@ -44,22 +43,46 @@ async fn a_node_that_is_awake_is_not_rung() {
         let (writer, burst) = (database.connect().await, burst.clone());
         writers.spawn(async move { run(&writer, &burst).await });
     }
-    let (_, woken) = tokio::join!(writers.join_all(), async {
-        let mut woken = false;
-        while server.tail().events() < COMMITS as u64 {
-            woken |= server.tail().mode() == Mode::Awake;
-            tokio::time::sleep(Duration::from_millis(1)).await;
+    let mut woken = false;
+    while !writers.is_empty() {
+        woken |= server.tail().mode() == Mode::Awake;
+        tokio::select! {
+            _ = writers.join_next() => {}
+            () = tokio::time::sleep(Duration::from_millis(1)) => {}
         }
-        woken
-    });
-    run(&sql, "notify tocsin, 'the end'").await;
-    let heard: usize = heard.await.unwrap();
+    }
+    run(&database.connect().await, "notify tocsin, 'the end'").await;
+    (heard.await.unwrap(), woken)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_awake_is_not_rung() {
+    let (database, server, sql) = served().await;
+    let mut follower = Follower::start(&server).await;
+    let (heard, woken) = burst(&database, &server, "b").await;
     assert!(woken && heard < COMMITS / 2, "{heard} rings for {COMMITS} commits, awake: {woken}");
     assert!(heard > 0, "it was asleep when the burst began");
     follower.takes(2, COMMITS as i64 + 1).await;
     mode(&server, Mode::Asleep).await;
     run(&sql, &message("b", "rung again")).await;
     follower.takes(COMMITS as i64 + 2, COMMITS as i64 + 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_stays_awake_while_others_are_written_to_though_it_leaves_that_out() {
+    let (database, server, sql) = served().await;
+    let mut follower = Follower::start(&server).await;
+    run(&sql, "insert into tocsin.messages (box_id) select 'other' from generate_series(1, 1000)").await;
+    eventually("it knows by now that nobody here wants these", async || (server.tail().events() > 1000).then_some(()))
+        .await;
+    let before = server.tail().events();
+    let (heard, woken) = burst(&database, &server, "other").await;
+    let read = server.tail().events() - before;
+    assert!(read < COMMITS as u64 / 2, "{read} events were not left out");
+    assert!(woken && heard < COMMITS / 2, "{heard} rings for {COMMITS} commits, awake: {woken}");
+    run(&sql, &message("b", "wanted")).await;
+    follower.takes(2, 2).await;
+    mode(&server, Mode::Asleep).await;
 }
 
 #[tokio::test]

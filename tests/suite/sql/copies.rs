@@ -1,4 +1,4 @@
-//! A ring carries a copy of the event when that is small and alone, and never fails the writer.
+//! A ring carries a copy of the event when that is small, and never fails the writer.
 
 use tocsin::log::rows::ring_copy;
 
@@ -41,13 +41,20 @@ async fn the_copy_is_right_whatever_the_session_s_formats() {
 }
 
 #[tokio::test]
-async fn a_statement_of_several_events_rings_without_a_copy() {
+async fn of_several_events_each_is_carried_on_request_and_else_the_first() {
     let mut bell = bell().await;
     let two = "insert into tocsin.events (stream, kind) values ('b', 'k'), ('c', 'k');";
-    assert_eq!(bell.rings(two).await, [""]);
-    let heard = bell.rings(&format!("begin; {two} {} {} commit", message("d", 1), message("d", 2))).await;
-    assert_eq!((heard.len(), heard[0].as_str()), (3, ""));
-    assert_eq!([&heard[1], &heard[2]].map(|ring| ring_copy(ring).unwrap().seq), [1, 2]);
+    let writes = format!("begin; {two} {} {} commit", message("b", 1), message("d", 2));
+    let places = |heard: &[String]| -> Vec<(String, i64)> {
+        heard.iter().map(|ring| ring_copy(ring).unwrap()).map(|it| (it.stream.as_str().to_owned(), it.seq)).collect()
+    };
+    let place = |stream: &str, seq| (format!("default/{stream}"), seq);
+    assert_eq!(places(&bell.rings(&writes).await), [place("b", 1), place("c", 1), place("b", 2), place("d", 1)]);
+    let node = bell.database.connect().await;
+    run(&node, "select pg_advisory_lock(1953456499, 1)").await;
+    run(&bell.sql, "set tocsin.ring = 'auto'").await;
+    assert_eq!(places(&bell.rings(&writes).await), [place("b", 3)]);
+    assert_eq!(places(&bell.rings(two).await), [place("b", 5)], "a statement is a transaction of its own");
 }
 
 #[tokio::test]

@@ -70,6 +70,44 @@ async fn insert_returning_tells_what_the_log_chose_and_own_attributes_win() {
 }
 
 #[tokio::test]
+async fn what_an_insert_gives_is_evaluated_once() {
+    let database = Database::new().await;
+    let sql = database.connect().await;
+    run(&sql, "create sequence s").await;
+    let one = "'b' || nextval('s'), 'x' || nextval('s'), 'y' || nextval('s'), nextval('s')::text";
+    for rows in [format!("values ({one})"), format!("values ({one}), ({one})"), format!("select {one}")] {
+        run(&sql, &format!("insert into tocsin.messages (box_id, sender, recipient, body) {rows}")).await;
+        run(&sql, &format!("insert into tocsin.messages (box_id, sender, recipient, folder) {rows}")).await;
+    }
+    assert_eq!(value::<i64>(&sql, "select last_value from s").await, 32);
+    let streams = "select split_part(stream, '/', 2) from tocsin.streams order by length(stream), stream";
+    let drawn: Vec<String> = (0..8).map(|n| format!("b{}", 4 * n + 1)).collect();
+    assert_eq!(column::<String>(&sql, streams).await, drawn);
+}
+
+#[tokio::test]
+async fn insert_returning_gives_the_row_as_it_is_then_read() {
+    let (_database, sql) = with_message().await;
+    let row =
+        "to_jsonb(r) from (select store, box_id, id, sender, recipient, body, direction, flags, attributes, folder,
+                    correlation_id, correlation_tag, created_at, edited_at, seq from";
+    for (columns, values) in [
+        ("box_id, sender, recipient, body", "'b', 'x', 'b', 'm'"),
+        ("box_id, sender", "'b', 'b'"),
+        (
+            "store, box_id, body, flags, folder, attributes, correlation_id, correlation_tag",
+            "'s', 'b', 'm', '{F}', 'f/g', '{\"To\": [\"1\", \"2\"]}', 'ci', 'ct'",
+        ),
+    ] {
+        let insert = format!("insert into tocsin.messages ({columns}) values ({values}) returning *");
+        let returned: Value = value(&sql, &format!("with i as ({insert}) select {row} i) as r")).await;
+        let stored: Value =
+            value(&sql, &format!("select {row} tocsin.messages where id = {}) as r", returned["id"])).await;
+        assert_eq!(returned, stored);
+    }
+}
+
+#[tokio::test]
 async fn an_update_without_effect_makes_no_event() {
     let (_database, sql) = with_message().await;
     for change in [

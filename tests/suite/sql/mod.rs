@@ -16,6 +16,7 @@ mod projection;
 mod rebuild;
 mod refused;
 mod restored;
+mod retention;
 mod ring;
 mod sessions;
 mod shapes;

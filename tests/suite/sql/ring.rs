@@ -11,7 +11,7 @@ const KEY_CLASS: i32 = 1_953_456_499;
 pub(super) struct Bell {
     pub(super) sql: Client,
     ears: Connection,
-    _database: Database,
+    pub(super) database: Database,
 }
 
 impl Bell {
@@ -23,7 +23,7 @@ impl Bell {
         let sql = database.connect().await;
         let ears = Reached::new(database.url()).unwrap().connect("ears").await.unwrap();
         ears.client.batch_execute("listen tocsin").await.unwrap();
-        Bell { sql, ears, _database: database }
+        Bell { sql, ears, database }
     }
 
     /// What is heard of these statements: the payloads. Notifications come in the order of commits, so the end of them
@@ -54,7 +54,7 @@ async fn with_no_node_asleep_nobody_is_rung() {
 #[tokio::test]
 async fn while_a_node_holds_the_key_it_is_rung() {
     let mut bell = Bell::new().await;
-    let node = bell._database.connect().await;
+    let node = bell.database.connect().await;
     for key in 0..=2 {
         run(&node, &format!("select pg_advisory_lock({KEY_CLASS}, {key})")).await;
         assert_eq!(bell.rings(&message("b", key)).await.len(), usize::from(key == 1), "key {key}");
@@ -66,7 +66,7 @@ async fn while_a_node_holds_the_key_it_is_rung() {
 #[tokio::test]
 async fn a_node_that_only_asks_for_its_key_is_rung_by_new_writers() {
     let mut bell = Bell::new().await;
-    let (writer, node) = (bell._database.connect().await, bell._database.connect().await);
+    let (writer, node) = (bell.database.connect().await, bell.database.connect().await);
     // A writer that rang nobody holds the keys until it commits: the node is not granted its own before that.
     run(&writer, &format!("begin; {}", message("other", 1))).await;
     let pid = backend_pid(&node).await;
@@ -81,7 +81,7 @@ async fn a_node_that_only_asks_for_its_key_is_rung_by_new_writers() {
 #[tokio::test]
 async fn off_spares_the_ring_and_prepare_transaction_with_it() {
     let mut bell = Bell::new().await;
-    let node = bell._database.connect().await;
+    let node = bell.database.connect().await;
     run(&node, &format!("select pg_advisory_lock({KEY_CLASS}, 1)")).await;
     let name: String = value(&node, "select current_database()").await;
     let prepared = format!("begin; {} prepare transaction '{name}'; commit prepared '{name}';", message("b", 1));
@@ -98,12 +98,12 @@ async fn off_spares_the_ring_and_prepare_transaction_with_it() {
 }
 
 #[tokio::test]
-async fn always_rings_every_time_also_as_a_setting_of_the_database() {
+async fn always_rings_every_time_also_as_a_setting_of_thedatabase() {
     let mut bell = Bell::new().await;
     assert_eq!(bell.rings(&format!("set tocsin.ring = 'always'; {}", message("b", 1))).await.len(), 1);
     let name: String = value(&bell.sql, "select current_database()").await;
     run(&bell.sql, &format!("alter database {name} set tocsin.ring = 'always'")).await;
-    bell.sql = bell._database.connect().await;
+    bell.sql = bell.database.connect().await;
     assert_eq!(bell.rings(&message("b", 2).repeat(2)).await.len(), 2);
     assert!(bell.rings(&format!("set tocsin.ring = 'off'; {}", message("b", 3))).await.is_empty());
     assert!(bell.rings(&format!("set tocsin.ring = 'auto'; {}", message("b", 4))).await.is_empty());
@@ -112,7 +112,7 @@ async fn always_rings_every_time_also_as_a_setting_of_the_database() {
 #[tokio::test]
 async fn a_transaction_rings_a_node_once() {
     let mut bell = Bell::new().await;
-    let node = bell._database.connect().await;
+    let node = bell.database.connect().await;
     run(&node, &format!("select pg_advisory_lock({KEY_CLASS}, 1)")).await;
     let two = format!("{} {}", message("b", 1), message("b", 2));
     assert_eq!(bell.rings(&format!("begin; {two} commit")).await.len(), 1);

@@ -105,6 +105,22 @@ async fn writable_ctes_share_the_numbering_of_their_statement() {
 }
 
 #[tokio::test]
+async fn messages_are_taken_from_copy_too() {
+    let (_database, sql) = database().await;
+    let sink = sql.copy_in("copy tocsin.messages (box_id, sender, body, flags) from stdin").await.unwrap();
+    let mut sink = std::pin::pin!(sink);
+    sink.send(bytes("b\tx\t1\t\\N\nc\ty\t2\t{F}\nb\tb\t3\t\\N\n".to_owned())).await.unwrap();
+    assert_eq!(sink.finish().await.unwrap(), 3);
+    let found = column::<String>(
+        &sql,
+        "select concat_ws(' ', store, box_id, sender, body, direction, flags, seq) from tocsin.messages order by id",
+    )
+    .await;
+    assert_eq!(found, ["default b x 1 In {} 1", "default c y 2 In {F} 1", "default b b 3 Out {} 2"]);
+    assert_exact(&sql).await;
+}
+
+#[tokio::test]
 async fn copy_is_numbered_like_insert() {
     let (_database, sql) = database().await;
     run(&sql, "begin; insert into tocsin.events (stream, kind) values ('b', 'k')").await;

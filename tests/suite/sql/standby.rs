@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 use tocsin::log::Event;
+use tocsin::log::interest::Places;
 use tocsin::log::tailer::{self, Mode, Sink, Status};
 use tocsin::postgres::embedded::Embedded;
 use tokio_util::sync::CancellationToken;
@@ -21,9 +22,14 @@ async fn stop(embedded: Embedded) {
 struct Told(Mutex<u32>);
 
 impl Sink for Told {
-    fn events(&self, _: Vec<Event>) {
-        *self.0.lock().unwrap() += 1;
+    fn begin_read(&self, _: bool) -> Option<Places> {
+        None
     }
+    fn events(&self, batch: Vec<Event>) -> usize {
+        *self.0.lock().unwrap() += 1;
+        batch.len()
+    }
+    fn end_read(&self) {}
     fn copy(&self, _: Event) {
         *self.0.lock().unwrap() += 1;
     }

@@ -121,7 +121,7 @@ impl Api {
 
     /// A subscription with more fields than the callbackReference.
     pub async fn subscribe_with(&self, box_id: &str, channel: &Value, mut fields: Value) -> Value {
-        fields["callbackReference"] = json!({ "notifyURL": channel["callbackURL"] });
+        fields["callbackReference"]["notifyURL"] = channel["callbackURL"].clone();
         let answer =
             self.post(&format!("/nms/v1/default/{box_id}/subscriptions"), json!({ "nmsSubscription": fields })).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
@@ -278,6 +278,25 @@ impl Socket {
                 Message::Close(Some(frame)) => return (frame.code.into(), frame.reason.as_str().to_owned()),
                 Message::Close(None) => return (1005, String::new()),
                 _ => {}
+            }
+        }
+    }
+
+    /// Reads to the server's close frame: the nmsEventLists that come before it, and its code and reason.
+    pub async fn lists_until_closed(&mut self) -> (Vec<EventList>, (u16, String)) {
+        loop {
+            match self.message().await {
+                Message::Text(text) => {
+                    let frame: Value = serde_json::from_str(&text).unwrap();
+                    self.waiting.extend(frame["notificationList"].as_array().unwrap().iter().map(EventList::of));
+                }
+                Message::Close(frame) => {
+                    let frame = frame.expect("a code");
+                    let said = (frame.code.into(), frame.reason.as_str().to_owned());
+                    let _ = self.stream.next().await; // our half of the closing
+                    return (self.waiting.drain(..).collect(), said);
+                }
+                other => panic!("unexpected: {other:?}"),
             }
         }
     }

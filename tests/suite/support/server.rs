@@ -36,6 +36,7 @@ impl Server {
             limits: Limits::default(),
             push: Default::default(),
             allow_private_targets: false,
+            drain_seconds: 5,
         };
         change(&mut config);
         let running = app::Server::start(config).await.unwrap();
@@ -104,10 +105,15 @@ impl Program {
         self.child.kill().await.unwrap();
     }
 
-    /// SIGTERM; answers the exit code.
-    pub async fn terminate(mut self) -> Option<i32> {
+    /// SIGTERM.
+    pub fn ask_to_stop(&self) {
         let pid = nix::unistd::Pid::from_raw(self.pid().try_into().unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    }
+
+    /// SIGTERM; answers the exit code.
+    pub async fn terminate(mut self) -> Option<i32> {
+        self.ask_to_stop();
         self.child.wait().await.unwrap().code()
     }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use rand::RngExt;
-use serde_json::Value;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -12,7 +11,6 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::super::evidence::Seen;
 use super::super::world::{Age, Phase, World};
 use super::Shared;
 use crate::support::PATIENCE;
@@ -23,8 +21,8 @@ const LITTLE_ROOM_BYTES: u32 = 4096;
 pub struct Socket {
     stream: WebSocketStream<TcpStream>,
     pub number: u32,
-    /// When it was opened.
-    pub age: Age,
+    /// The node, and its age when the socket was opened.
+    pub to: (usize, Age),
 }
 
 /// Why reading ended.
@@ -53,7 +51,7 @@ pub struct Closed {
 }
 
 impl Socket {
-    pub async fn open(url: &str, number: u32, little_room: bool, age: Age) -> Result<Socket, Refused> {
+    pub async fn open(url: &str, number: u32, little_room: bool, to: (usize, Age)) -> Result<Socket, Refused> {
         let mut request = url.into_client_request().unwrap();
         let protocol = HeaderValue::from_static(tocsin::wire::nc::SUBPROTOCOL);
         request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
@@ -67,7 +65,7 @@ impl Socket {
             client_async(request, tcp).await
         };
         match timeout(PATIENCE, open).await {
-            Ok(Ok((stream, _))) => Ok(Socket { stream, number, age }),
+            Ok(Ok((stream, _))) => Ok(Socket { stream, number, to }),
             Ok(Err(Error::Http(answer))) if answer.status() == 503 => Err(Refused::ComeAgain),
             Ok(Err(fault)) => Err(Refused::Fault(fault.to_string())),
             Err(_) => Err(Refused::Fault("no answer".to_owned())),
@@ -96,7 +94,7 @@ impl Socket {
             };
             match message {
                 Some(Ok(Message::Text(text))) => {
-                    self.note(&text, notes);
+                    notes.lock().unwrap().take(&text, self.number);
                     if slow_ms > 0 && running {
                         let pause = rand::rng().random_range(0..slow_ms);
                         sleep(Duration::from_millis(pause)).await;
@@ -109,25 +107,6 @@ impl Socket {
                 Some(Ok(_)) => {}
                 Some(Err(fault)) => return Until::Closed(Closed { code: None, how: fault.to_string() }),
                 None => return Until::Closed(Closed { code: None, how: "without a word".to_owned() }),
-            }
-        }
-    }
-
-    fn note(&self, text: &str, notes: &Shared) {
-        let mut notes = notes.lock().unwrap();
-        let frame: Value = serde_json::from_str(text).unwrap_or_default();
-        let Some(lists) = frame["notificationList"].as_array() else {
-            notes.faults.push(format!("not a notificationList: {text}"));
-            return;
-        };
-        for notification in lists {
-            let list = &notification["nmsEventList"];
-            match list["index"].as_i64().zip(list["link"][0]["href"].as_str()) {
-                Some((index, subscription)) => {
-                    let seen = Seen { socket: self.number, index, list: list.to_string() };
-                    notes.seen.entry(subscription.to_owned()).or_default().push(seen);
-                }
-                None => notes.faults.push(format!("not an nmsEventList with index and link: {notification}")),
             }
         }
     }

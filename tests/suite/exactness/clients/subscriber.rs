@@ -13,20 +13,27 @@ use tocsin::log::event::token;
 use tocsin::wire::urls::segment;
 use tokio::time::sleep;
 
-use super::super::plan::{CANARY_BOX, CHANNELS, HELD_BOX, SUBSCRIPTIONS, any_box, stream_of};
-use super::super::world::{AGAIN_AFTER, World};
-use crate::support::client::Api;
+use super::super::plan::{CANARY_BOX, CHANNELS, HELD_BOX, SUBSCRIPTIONS, Way, any_box, stream_of};
+use super::super::world::{AGAIN_AFTER, PUBLIC_URL, World};
 
-/// The channels of all clients.
-pub async fn channels(api: &Api) -> Vec<Value> {
+/// The channels of all clients; `receiver` takes what is posted, each client's at a path of its own.
+pub async fn channels(world: &World, receiver: &str) -> Vec<Value> {
+    let mut chance = world.plan.chance("channels");
     let mut channels = Vec::new();
     for number in 0..CHANNELS {
-        // Lists in one frame: from one by one to many.
-        let fields = json!({
-            "channelType": "WebSockets",
+        let mut fields = json!({
             "channelLifetime": 86400,
-            "channelData": { "maxNotifications": ([1, 2, 10, 100][number % 4]) },
+            "channelData": { "maxNotifications": world.plan.lists_most(number) },
         });
+        fields["channelType"] = json!(match world.plan.way(number) {
+            Way::Socket => "WebSockets",
+            Way::Poll => "LongPolling",
+            Way::Webhook => {
+                fields["channelData"]["x-webhookURL"] = json!(format!("{receiver}/{number}"));
+                "Webhooks"
+            }
+        });
+        let api = world.any_node(&mut chance).api();
         channels.push(api.channel_with(&format!("user{number}"), fields).await);
     }
     channels
@@ -94,11 +101,12 @@ impl Subscriber {
             fields["clientCorrelator"] = json!(token(from));
             fields["restartToken"] = json!(token(from));
         }
-        let url = format!("{}/nms/v1/default/{}/subscriptions", self.world.root, segment(of));
+        let url = format!("{PUBLIC_URL}/nms/v1/default/{}/subscriptions", segment(of));
         let body = json!({ "nmsSubscription": fields });
         let world = self.world.clone();
         loop {
             let _committing = world.commits.read().await;
+            let url = world.any_node(&mut self.chance).url(&url);
             match self.http.post(&url).json(&body).send().await {
                 Ok(answer) if answer.status() == 201 => return,
                 Ok(answer) if answer.status() == 503 => {}

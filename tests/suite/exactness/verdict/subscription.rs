@@ -1,4 +1,5 @@
-//! One subscription: everything, in order, once but for exact repeats after a reconnect.
+//! One subscription: everything, in order, once but for exact repeats after a reconnect. Only answers to polls can get
+//! lost; how many, the client knows.
 
 use std::collections::HashMap;
 
@@ -12,13 +13,18 @@ const SHOWN: usize = 3;
 /// The first thing that is wrong with what was seen of a subscription.
 pub fn fault(subscription: &Subscription, log: &Log, seen: &[Seen]) -> Option<String> {
     let expected = subscription.expected(log);
-    // The list of each index, as it came first.
-    let mut first: Vec<&Seen> = Vec::new();
+    // The list of each index, as it came first; `None`: it never did.
+    let mut first: Vec<Option<&Seen>> = Vec::new();
+    let mut may_miss = 0;
     let mut on_socket: HashMap<u32, i64> = HashMap::new();
     for (n, list) in seen.iter().enumerate() {
         let wrong = match on_socket.insert(list.socket, list.index) {
             Some(last) if list.index != last + 1 => Some(format!("index {} right after {last}", list.index)),
-            _ => new_or_repeat(subscription, &expected, &mut first, list),
+            _ => {
+                pass_over(&mut first, list.index, list.may_miss - may_miss);
+                may_miss = list.may_miss;
+                new_or_repeat(subscription, &expected, &mut first, list)
+            }
         };
         if let Some(wrong) = wrong {
             return Some(report(subscription, &expected, first.len(), &seen[n.saturating_sub(SHOWN)..], &wrong));
@@ -31,22 +37,33 @@ pub fn fault(subscription: &Subscription, log: &Log, seen: &[Seen]) -> Option<St
     None
 }
 
+/// Lists before this index may be missing, so many at most.
+fn pass_over(first: &mut Vec<Option<&Seen>>, index: i64, may_miss: i64) {
+    let had = i64::try_from(first.len()).unwrap();
+    let missing = index - 1 - had;
+    if (1..=may_miss).contains(&missing) {
+        first.extend((0..missing).map(|_| None));
+    }
+}
+
 fn new_or_repeat<'a>(
     subscription: &Subscription,
     expected: &[&Entry],
-    first: &mut Vec<&'a Seen>,
+    first: &mut Vec<Option<&'a Seen>>,
     list: &'a Seen,
 ) -> Option<String> {
     let place = usize::try_from(list.index - 1).ok();
     match place {
-        Some(place) if place < first.len() => {
-            let before = first[place];
-            (before.list != list.list)
-                .then(|| format!("index {} came again, changed; first: {}", list.index, before.list))
-        }
+        Some(place) if place < first.len() => match first[place] {
+            None => Some(format!("index {} came after it had been lost", list.index)),
+            Some(before) if before.list != list.list => {
+                Some(format!("index {} came again, changed; first: {}", list.index, before.list))
+            }
+            Some(_) => None,
+        },
         Some(place) if place == first.len() => {
             let due = expected.get(place).map(|entry| expected_list(subscription, entry, list.index));
-            first.push(list);
+            first.push(Some(list));
             let came = serde_json::from_str::<Value>(&list.list).ok();
             match due {
                 None => Some("nothing more was due".to_owned()),

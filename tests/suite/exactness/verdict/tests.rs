@@ -46,6 +46,7 @@ fn exact() -> Evidence {
         socket: 1,
         index,
         list: expected_list(&subscription, entry, index).to_string(),
+        may_miss: 0,
     });
     let seen = seen.collect();
     evidence.subscriptions.push((subscription, seen));
@@ -87,7 +88,8 @@ fn a_missing_event_is_seen() {
     let (of, lists) = &mut evidence.subscriptions[0];
     for (list, index) in lists.iter_mut().zip(1..) {
         let seq = if index == 1 { 3 } else { index + 3 };
-        *list = Seen { socket: 1, index, list: expected_list(of, &entry(seq, "object.created"), index).to_string() };
+        list.list = expected_list(of, &entry(seq, "object.created"), index).to_string();
+        list.index = index;
     }
     complains(&evidence, "\"lastModSeq\":4");
 }
@@ -121,6 +123,31 @@ fn a_gap_of_the_index_is_seen() {
     // A new socket may go back, not ahead.
     seen(&mut evidence)[1].socket = 2;
     complains(&evidence, "index 3 where 2 was due");
+}
+
+#[test]
+fn what_an_answer_took_with_it_is_no_fault_but_no_more_than_that() {
+    let with = |may_miss| {
+        let mut evidence = exact();
+        seen(&mut evidence).drain(1..3);
+        let last = &mut seen(&mut evidence)[1];
+        (last.socket, last.may_miss) = (2, may_miss);
+        evidence
+    };
+    assert_eq!(judge(&with(2)), Vec::<String>::new());
+    complains(&with(1), "index 4 where 2 was due");
+    let mut evidence = with(2);
+    let late = Seen { socket: 3, ..seen(&mut exact())[1].clone() };
+    seen(&mut evidence).push(late);
+    complains(&evidence, "index 2 came after it had been lost");
+    // It is missing for one reason only once.
+    let mut evidence = exact();
+    seen(&mut evidence).remove(2);
+    seen(&mut evidence).remove(0);
+    for (list, socket) in seen(&mut evidence).iter_mut().zip(2..) {
+        (list.socket, list.may_miss) = (socket, 1);
+    }
+    complains(&evidence, "index 4 where 3 was due");
 }
 
 #[test]
