@@ -167,15 +167,15 @@ begin
 end
 $$;
 
-create or replace function tocsin.apply_deferred(kind text, deferred bigint, data jsonb, edited_at timestamptz)
+create or replace function tocsin.apply_deferred(kind text, item bigint, data jsonb, edited_at timestamptz)
 returns void language plpgsql as $$
 begin
     if kind = 'deferred.created' then
         insert into tocsin.deferred (id, what, request, condition, author, due_at, created_at)
-        values (deferred, data ->> 'what', data -> 'request', data -> 'condition', data ->> 'author',
+        values (item, data ->> 'what', data -> 'request', data -> 'condition', data ->> 'author',
                 (data ->> 'due_at')::timestamptz, edited_at);
     else
-        delete from tocsin.deferred where id = deferred;
+        delete from tocsin.deferred where id = item;
     end if;
 end
 $$;
