@@ -231,7 +231,7 @@ pub fn is_silent(message: &Map<String, Value>) -> bool {
 
 /// `latest`, `all`, an id, a moment, or a duration as `15m`.
 pub fn since(text: &str) -> Result<Since> {
-    if let Ok(id) = text.parse() {
+    if let Some(id) = text.parse().ok().filter(|id| *id >= 0) {
         return Ok(Since::Id(id));
     }
     match text {

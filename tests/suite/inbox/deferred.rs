@@ -233,7 +233,7 @@ async fn a_reminder_comes_only_if_a_message_is_still_unread() {
     let sql = database.connect().await;
     // As docs/INBOX.md has it, with seconds instead of minutes.
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/INBOX.md")).unwrap();
-    let example = page.split("```sql").find(|part| part.contains("remind")).unwrap().split("```").next().unwrap();
+    let example = page.split_once("```sql").unwrap().1.split("```").next().unwrap();
     sql.batch_execute(&example.replace("30 minutes", "1 second")).await.unwrap();
     let send = async |body: &str| {
         sql.query_one("select send_and_remind('bob', 'ann', $1)", &[&body]).await.unwrap().get::<_, i64>(0)
