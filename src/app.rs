@@ -24,6 +24,7 @@ use crate::delivery::{Delivery, OPENINGS_MAX};
 use crate::http;
 use crate::http::connection::{Answers, Watching};
 use crate::http::state::App;
+use crate::inbox::rows as inbox;
 use crate::lifecycle::{Signals, Tasks};
 use crate::log::pages::Pages;
 use crate::log::tailer;
@@ -145,6 +146,8 @@ impl Server {
             metrics: metrics.clone(),
             stop: tasks.stopping(),
         });
+        declare(&database, &config).await?;
+        let deferred_made = Arc::new(Notify::new());
         let app = App {
             database: database.clone(),
             urls,
@@ -155,6 +158,7 @@ impl Server {
             senders: senders.clone(),
             callback_rates: Arc::new(Rates::new(config.limits.callbacks_per_second_max)),
             uploads: uploads.clone(),
+            deferred_made: deferred_made.clone(),
             tail: tail.clone(),
             metrics: metrics.clone(),
             tasks: tasks.clone(),
@@ -186,6 +190,7 @@ impl Server {
         let (expire, keep) = (config.limits.objects_expire_seconds, config.limits.tombstones_keep_seconds);
         tasks.spawn("objects", maintenance::objects(database.clone(), expire, keep, tasks.stopping()));
         tasks.spawn("terms", maintenance::terms::terms(database.clone(), tasks.stopping()));
+        tasks.spawn("deferred", maintenance::deferred::release(database.clone(), deferred_made, tasks.stopping()));
         tasks.spawn("http", serve(listener, app, tasks.stopping()));
         info!("listening on {address}");
         Ok(Server { address, url: root, tail, tasks, home, database, confirmations, undelivered, drain, hub })
@@ -229,6 +234,18 @@ impl Server {
         self.database.close();
         self.home.close().await;
     }
+}
+
+/// Declares the types of events and the groups of the configuration.
+async fn declare(database: &Database, config: &Config) -> anyhow::Result<()> {
+    for of in &config.event_types {
+        let declared = inbox::declare_event_type(database, &of.name, &of.title, &of.description).await;
+        declared.with_context(|| format!("event type {}", of.name))?;
+    }
+    for (name, users) in &config.groups {
+        inbox::declare_group(database, name, users).await.with_context(|| format!("group {name}"))?;
+    }
+    Ok(())
 }
 
 async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> anyhow::Result<()> {

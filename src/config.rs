@@ -1,6 +1,7 @@
 //! Typed settings, and the only reader of the environment. A flag wins over its environment variable, which wins
 //! over the TOML file, which wins over the default.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -78,6 +79,23 @@ struct File {
     limits: Limits,
     #[serde(default)]
     push: Push,
+    #[serde(default)]
+    event_types: Vec<EventTypeSetting>,
+    #[serde(default)]
+    groups: BTreeMap<String, Vec<String>>,
+}
+
+/// A type of events that is declared at start: `[[event_types]]` of the file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventTypeSetting {
+    /// By which events name it.
+    pub name: String,
+    /// For people.
+    pub title: String,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
 }
 
 /// Where the log is kept.
@@ -106,6 +124,10 @@ pub struct Config {
     pub allow_private_targets: bool,
     /// Over how long the closing of sockets is spread at most, when the server is asked to stop.
     pub drain_seconds: u64,
+    /// Types of events that are declared at start.
+    pub event_types: Vec<EventTypeSetting>,
+    /// Groups of users that are declared at start, with their members: section `[groups]` of the file.
+    pub groups: BTreeMap<String, Vec<String>>,
 }
 
 /// Long enough for other nodes to take a thousand clients each second, short enough for those who wait for the stop.
@@ -154,6 +176,12 @@ pub struct Limits {
     pub search_entries_max: u32,
     /// Size of a request body.
     pub body_bytes_max: usize,
+    /// Largest request that names the users of an event or a group, in bytes.
+    pub audience_bytes_max: usize,
+    /// Notifications in a page of an inbox, unless the client says otherwise.
+    pub notifications_page_default: u32,
+    /// Most notifications in a page of an inbox.
+    pub notifications_page_max: u32,
     /// Size of an object's payload.
     pub payload_bytes_max: usize,
     /// Parts of a multipart payload.
@@ -211,6 +239,9 @@ impl Default for Limits {
             search_entries_default: 100,
             search_entries_max: 1000,
             body_bytes_max: 1 << 20,
+            audience_bytes_max: 16 << 20,
+            notifications_page_default: 20,
+            notifications_page_max: 1000,
             payload_bytes_max: 25 << 20,
             payload_parts_max: 1000,
             bulk_objects_max: 100,
@@ -284,11 +315,11 @@ impl Config {
             bail!("{}", faults.join("\n"));
         }
         let database =
-            choose_database(args.database.database_url, args.database.data_dir, file.database_url, file.data_dir);
+            choose_database(args.database.database_url, args.database.data_dir, file.database_url.clone(), file.data_dir.clone());
         let allow_private_targets = args.allow_private_targets.or(file.allow_private_targets).unwrap_or(false);
         let drain_seconds = args.drain_seconds.or(file.drain_seconds).unwrap_or(DRAIN_SECONDS);
-        let (limits, push) = (file.limits, file.push);
-        Ok(Config { listen, database, public_url, limits, push, allow_private_targets, drain_seconds })
+        let File { limits, push, event_types, groups, .. } = file;
+        Ok(Config { listen, database, public_url, limits, push, allow_private_targets, drain_seconds, event_types, groups })
     }
 }
 

@@ -23,6 +23,14 @@ begin
         perform tocsin.apply_subscription(stream, seq, kind, data);
     when 'channel' then
         perform tocsin.apply_channel(kind, data, edited_at);
+    when 'notification' then
+        perform tocsin.apply_notification(stream, seq, kind, object_id, data);
+    when 'inbox' then
+        perform tocsin.apply_inbox(stream, seq, kind, data);
+    when 'room' then
+        null; -- its stream is all there is of it
+    when 'deferred' then
+        perform tocsin.apply_deferred(kind, object_id, data, edited_at);
     when 'box' then
         delete from tocsin.objects
         where store = split_part(apply.stream, '/', 1) and box_id = split_part(apply.stream, '/', 2);
@@ -123,5 +131,51 @@ begin
     else
         raise exception 'unknown kind of event: %', kind using errcode = 'invalid_parameter_value';
     end case;
+end
+$$;
+
+-- (The first event of an inbox makes its user known.)
+create or replace function tocsin.apply_notification(stream text, seq bigint, kind text, notification bigint, data jsonb)
+returns void language plpgsql as $$
+begin
+    case kind
+    when 'notification.created' then
+        insert into tocsin.notifications (id, user_id, seq, type, event, channels, silent)
+        values (notification, substr(stream, 8), seq, data -> 'event' -> 'type' ->> 'name', data -> 'event',
+                case when data ? 'channels' then tocsin.texts(data -> 'channels') end, data ? 'silent');
+        if seq = 1 then
+            perform tocsin.apply_inbox(stream, seq, 'inbox.opened', '{}');
+        end if;
+    when 'notification.readed' then
+        update tocsin.notifications set readed = (data ->> 'readed')::timestamptz where id = notification;
+    when 'notification.deleted' then
+        delete from tocsin.notifications where id = notification;
+    end case;
+end
+$$;
+
+create or replace function tocsin.apply_inbox(stream text, seq bigint, kind text, data jsonb) returns void language plpgsql as $$
+begin
+    if kind = 'inbox.opened' then
+        insert into tocsin.inboxes (user_id, seq) values (substr(stream, 8), 0) on conflict (user_id) do nothing;
+    else
+        insert into tocsin.inboxes (user_id, types, channels, seq)
+        values (substr(stream, 8), tocsin.texts_or_null(data -> 'types'), tocsin.texts_or_null(data -> 'channels'), seq)
+        on conflict (user_id) do update
+            set types = excluded.types, channels = excluded.channels, seq = excluded.seq;
+    end if;
+end
+$$;
+
+create or replace function tocsin.apply_deferred(kind text, item bigint, data jsonb, edited_at timestamptz)
+returns void language plpgsql as $$
+begin
+    if kind = 'deferred.created' then
+        insert into tocsin.deferred (id, what, request, condition, author, due_at, created_at)
+        values (item, data ->> 'what', data -> 'request', data -> 'condition', data ->> 'author',
+                (data ->> 'due_at')::timestamptz, edited_at);
+    else
+        delete from tocsin.deferred where id = item;
+    end if;
 end
 $$;

@@ -26,6 +26,22 @@ begin
         if e.kind <> 'box.reset' then
             raise exception 'unknown kind of event: %', e.kind using errcode = 'invalid_parameter_value';
         end if;
+    when 'notification' then
+        return tocsin.completed_notification(e);
+    when 'inbox' then
+        if e.kind not in ('inbox.opened', 'inbox.preferred') or e.stream not like '$inbox/%' then
+            raise exception 'kind % does not belong in stream %', e.kind, e.stream using errcode = 'invalid_parameter_value';
+        end if;
+    when 'room' then
+        if e.kind <> 'room.published' or e.stream not like '$room/%' then
+            raise exception 'kind % does not belong in stream %', e.kind, e.stream using errcode = 'invalid_parameter_value';
+        end if;
+        e.object_id := nextval('tocsin.object_ids');
+    when 'deferred' then
+        if e.kind not in ('deferred.created', 'deferred.released', 'deferred.refused', 'deferred.cancelled')
+           or e.stream is distinct from '$deferred/' || e.object_id then
+            raise exception 'kind % does not belong in stream %', e.kind, e.stream using errcode = 'invalid_parameter_value';
+        end if;
     else
         if e.stream like '$%' then
             raise exception 'kind % does not belong in stream %', e.kind, e.stream using errcode = 'invalid_parameter_value';
@@ -143,4 +159,9 @@ create or replace function tocsin.flags_without(flags text[], removed text[]) re
     select coalesce(array_agg(flag order by n), '{}')
     from unnest(flags) with ordinality as f (flag, n)
     where not exists (select from unnest(removed) as r where tocsin.fold(r) = tocsin.fold(flag))
+$$;
+
+-- Null for null.
+create or replace function tocsin.texts_or_null(given jsonb) returns text[] language sql stable as $$
+    select case when jsonb_typeof(given) = 'array' then tocsin.texts(given) end
 $$;

@@ -85,7 +85,9 @@ begin
                     for each row execute function tocsin.refuse_too_late()', oldest);
     execute format('select max(edited_at) from tocsin.%I', oldest) into latest;
     insert into tocsin.sealed (partition, upto, newest)
-    select oldest, ends_at, greatest(latest, max(s.newest), '-infinity') from tocsin.sealed s;
+    select oldest, ends_at, greatest(latest, max(s.newest), '-infinity') from tocsin.sealed s where s.upto < ends_at;
+    -- (One that was attached late may come before others that are sealed already.)
+    update tocsin.sealed s set newest = latest where s.upto > ends_at and s.newest < latest;
     return true;
 end
 $$;

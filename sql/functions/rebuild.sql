@@ -9,7 +9,7 @@
 -- The projections: tables of tocsin that follow from the log alone, each with a primary key. Only functions named
 -- apply... (apply.sql) write into them.
 create or replace function tocsin.projections() returns text[] language sql immutable as $$
-    select array['objects', 'folders', 'channels', 'subscriptions']
+    select array['objects', 'folders', 'channels', 'subscriptions', 'inboxes', 'notifications', 'deferred']
 $$;
 
 -- Makes the copies, empty, and pg_temp.apply, which writes into them: apply.sql as it is loaded, with other tables.

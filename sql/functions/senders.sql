@@ -6,7 +6,7 @@ returns setof text language sql as $$
     from tocsin.channels c
     join tocsin.channel_lifetimes l on l.channel_id = c.id
     left join tocsin.senders s on s.channel_id = c.id
-    where c.settings ->> 'type' in ('OMAPush', 'NativeChannel', 'Webhooks', 'NotifyUrl') and c.disabled_at is null
+    where c.settings ->> 'type' in ('OMAPush', 'NativeChannel', 'Webhooks', 'NotifyUrl', 'Inbox') and c.disabled_at is null
       and l.expires_at > now() and (s.lease_until is null or s.lease_until <= now())
     order by c.id
     limit most

@@ -99,6 +99,12 @@ pub enum Error {
         /// The rule, for a person.
         rule: String,
     },
+    /// Nobody says who asks (POL0001, 401).
+    #[error("{how}")]
+    Unauthenticated {
+        /// How to say it, for a person.
+        how: &'static str,
+    },
     /// A newer poll of the same channel took over (SVC1012).
     #[error("simultaneous channel requests")]
     SimultaneousPolls,

@@ -9,7 +9,7 @@ use super::{Error, Result};
 pub const ID_CHARS_MAX: usize = 255;
 
 /// An id that came in a URL: not empty, no slash, no control character, at most [`ID_CHARS_MAX`] characters.
-fn check_id(part: &str, id: &str) -> Result<()> {
+pub fn check_id(part: &str, id: &str) -> Result<()> {
     let fine = !id.is_empty() && id.chars().count() <= ID_CHARS_MAX && !id.chars().any(|c| c == '/' || c.is_control());
     if fine { Ok(()) } else { Err(Error::invalid(part)) }
 }
@@ -97,11 +97,29 @@ impl Stream {
         Stream(format!("$channel/{channel}").into())
     }
 
+    /// The stream of a user's notifications.
+    pub fn of_inbox(user: &UserId) -> Self {
+        Stream(format!("{INBOX}{}", user.as_str()).into())
+    }
+
+    /// Whose notifications they are, if it is such a stream.
+    pub fn inbox_of(&self) -> Option<&str> {
+        self.0.strip_prefix(INBOX)
+    }
+
+    /// The stream of a room's messages.
+    pub fn of_room(room: &str) -> Self {
+        Stream(format!("$room/{room}").into())
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
+
+/// What the names of inboxes begin with.
+const INBOX: &str = "$inbox/";
 
 macro_rules! opaque_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -150,6 +168,8 @@ pub enum SourceId {
     Subscription(SubscriptionId),
     /// What enablers post to the channel's own callbackURL.
     Callbacks(ChannelId),
+    /// The stream that a socket without a channel listens to. Its cursor is its client's: it is not stored.
+    Listener,
 }
 
 impl SourceId {
@@ -158,6 +178,7 @@ impl SourceId {
         match self {
             SourceId::Subscription(id) => id.as_str(),
             SourceId::Callbacks(id) => id.as_str(),
+            SourceId::Listener => "",
         }
     }
 }

@@ -14,10 +14,11 @@ pub mod secret;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::base::ids::{ChannelId, UserId};
 use crate::base::{Error, Format};
-use crate::outbound::Native;
+use crate::outbound::{Native, ways};
 
 /// There is no such channel, or no longer.
 pub const NO_CHANNEL: Error = Error::NotFound { what: "notificationChannel" };
@@ -109,6 +110,18 @@ pub enum Transport {
         /// Where to post, each nmsEventList by itself.
         notify_url: String,
     },
+    /// No channel of the API: a way in which a user wants to be told of notifications. It lives until its user deletes it,
+    /// or nobody is there any more.
+    Inbox {
+        /// The name of the way.
+        way: String,
+        /// Where on it.
+        target: Value,
+        /// It tells what comes after this seq of the inbox...
+        from: i64,
+        /// ...and this moment.
+        at: DateTime<Utc>,
+    },
 }
 
 impl Transport {
@@ -133,6 +146,7 @@ impl Transport {
             Transport::NativeChannel { channel_sub_type: Native::Wns, .. } => "wns",
             Transport::Webhooks { .. } => "webhook",
             Transport::NotifyUrl { .. } => "notify_url",
+            Transport::Inbox { way, .. } => ways::way(way).map_or("none", |way| way.name()),
         }
     }
 
@@ -144,7 +158,7 @@ impl Transport {
             Transport::WebSockets { .. } => Some(ChannelType::WebSockets),
             Transport::NativeChannel { .. } => Some(ChannelType::NativeChannel),
             Transport::Webhooks { .. } => Some(ChannelType::Webhooks),
-            Transport::NotifyUrl { .. } => None,
+            Transport::NotifyUrl { .. } | Transport::Inbox { .. } => None,
         }
     }
 }

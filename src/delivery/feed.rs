@@ -10,16 +10,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Delivery;
+use super::listener::Listener;
 use super::positions::{Behind, Positions};
-use crate::base::ids::{BoxName, SourceId, Stream};
+use crate::base::ids::{BoxName, ChannelId, SourceId, Stream, UserId};
 use crate::base::metrics::Traffic;
 use crate::base::{Error, Format, Result};
 use crate::channel::cursor::{Cursor, Horizon};
 use crate::channel::hub::{Connection, End};
 use crate::channel::queue::{Item, Slot, Taken};
 use crate::channel::{Channel, Transport, rows as channels};
+use crate::inbox::rows as inbox;
 use crate::log::pages::{PAGE_EVENTS, Reader};
 use crate::log::{Event, Kind};
+use crate::outbound::ways;
 use crate::subscription::{Subscription, rows as subscriptions};
 use crate::wire::nc;
 
@@ -30,9 +33,21 @@ const BATCH_ITEMS: usize = 128;
 /// Pause after the database could not be read.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
-/// A channel that is followed; no longer when this is dropped.
+/// What is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// A channel: what is posted to it, and its subscriptions. Where they stand is stored.
+    Channel,
+    /// An inbox, which a channel of its own brings to its user.
+    Inbox(&'static str),
+    /// One stream, for a client that says itself where it stands.
+    Stream,
+}
+
+/// A channel, or a stream, that is followed; no longer when this is dropped.
 pub struct Feed {
     delivery: Arc<Delivery>,
+    of: Of,
     connection: Arc<Connection>,
     positions: Positions,
     /// What its client reads.
@@ -47,7 +62,7 @@ impl Feed {
     /// Tells the hub of a new connection of the channel: from now on it hears what happens to the channel.
     pub fn connect(delivery: Arc<Delivery>, channel: &Channel) -> Self {
         let positions = match channel.settings.transport {
-            Transport::NotifyUrl { .. } => Positions::for_single_notifications(delivery.urls.clone()),
+            Transport::NotifyUrl { .. } | Transport::Inbox { .. } => Positions::for_single_notifications(delivery.urls.clone()),
             _ => Positions::new(delivery.urls.clone(), channel.settings.max_notifications),
         };
         Self::with(delivery, channel, positions, PAGE_EVENTS, channel.settings.transport.label())
@@ -75,7 +90,25 @@ impl Feed {
         let name = uuid::Uuid::new_v4().simple().to_string();
         let connection = delivery.hub.connect(channel.id.clone(), name, delivery.limits.queue_events_max);
         let reader = Reader::new(delivery.pages.clone(), page_events);
-        Feed { delivery, connection, positions, format: channel.format, reader, traffic, restart_at: None }
+        let of = match &channel.settings.transport {
+            Transport::Inbox { way, .. } => Of::Inbox(ways::way(way).map_or("none", |way| way.name())),
+            _ => Of::Channel,
+        };
+        let format = channel.format;
+        Feed { delivery, of, connection, positions, format, reader, traffic, restart_at: None }
+    }
+
+    /// Listens to a stream, from a place on. There may be any number of those.
+    pub fn listen(delivery: Arc<Delivery>, stream: Stream, listener: Listener, from: Cursor, label: &'static str) -> Self {
+        let mut positions = Positions::for_single_notifications(delivery.urls.clone());
+        positions.take_up_listener(SourceId::Listener, listener, stream, from);
+        let traffic = delivery.metrics.traffic(label);
+        // To the hub it is the connection of a channel that nobody else has.
+        let id = ChannelId::random();
+        let connection = delivery.hub.connect(id.clone(), id.as_str().to_owned(), delivery.limits.queue_events_max);
+        let reader = Reader::new(delivery.pages.clone(), PAGE_EVENTS);
+        let (of, format) = (Of::Stream, Format::Json);
+        Feed { delivery, of, connection, positions, format, reader, traffic, restart_at: None }
     }
 
     /// The hub's side of it.
@@ -96,6 +129,9 @@ impl Feed {
     /// Says in the log that this connection is the channel's, then takes up all. [`Error::NotFound`] when the channel is
     /// over.
     pub async fn open(&mut self) -> Result<()> {
+        if self.of == Of::Stream {
+            return self.take_up_all().await;
+        }
         let (delivery, connection) = (self.delivery.clone(), self.connection.clone());
         let turn = delivery.turn().await?;
         let opened = retry(|| channels::open(&delivery.database, &connection.channel, &connection.id)).await?;
@@ -113,6 +149,40 @@ impl Feed {
     /// on from there. From the connect on, the hub has told us of new ones; it is told of the streams before their log
     /// is read: so nothing falls between. [`Error::NotFound`] when the channel is over.
     pub async fn take_up_all(&mut self) -> Result<()> {
+        match self.of {
+            Of::Channel => self.take_up_channel().await,
+            Of::Inbox(via) => self.take_up_inbox(via).await,
+            Of::Stream => self.take_up_stream().await,
+        }
+    }
+
+    async fn take_up_stream(&mut self) -> Result<()> {
+        let delivery = self.delivery.clone();
+        let _turn = delivery.turn().await?;
+        self.reader.forget();
+        let taken_up = self.positions.take_up_again();
+        for (slot, stream) in &taken_up {
+            self.follow(*slot, stream);
+        }
+        self.hold_against_head(taken_up.into_iter().map(|(slot, _)| slot).collect()).await
+    }
+
+    async fn take_up_inbox(&mut self, via: &'static str) -> Result<()> {
+        let (delivery, channel) = (self.delivery.clone(), self.connection.channel.clone());
+        self.reader.forget();
+        let owner = retry(|| channels::get(&delivery.database, &channel)).await?.user;
+        let stream = Stream::from_log(owner.as_str());
+        let user = UserId::from_log(stream.inbox_of().unwrap_or_default());
+        let found = retry(|| subscriptions::sources(&delivery.database, &channel)).await?;
+        let (wanted, wanted_since) = retry(|| inbox::preferences(&delivery.database, &user)).await?;
+        let listener = Listener::Inbox { wanted, wanted_since, via, minimal: false };
+        let (id, (cursor, _)) = (SourceId::Callbacks(channel), found.callbacks);
+        let slot = self.positions.take_up_listener(id, listener, stream.clone(), cursor);
+        self.follow(slot, &stream);
+        self.hold_against_head(vec![slot]).await
+    }
+
+    async fn take_up_channel(&mut self) -> Result<()> {
         let (delivery, channel) = (self.delivery.clone(), self.connection.channel.clone());
         let _turn = delivery.turn().await?;
         self.reader.forget();
@@ -140,7 +210,10 @@ impl Feed {
         for (slot, horizon, _) in reliable {
             self.positions.hold_against(slot, &horizon);
         }
-        let slots: Vec<Slot> = unreliable.into_iter().map(|(slot, ..)| slot).collect();
+        self.hold_against_head(unreliable.into_iter().map(|(slot, ..)| slot).collect()).await
+    }
+
+    async fn hold_against_head(&mut self, slots: Vec<Slot>) -> Result<()> {
         let cursors: Vec<_> = slots.iter().filter_map(|slot| self.positions.place(*slot)).collect();
         if cursors.is_empty() {
             return Ok(());
@@ -267,6 +340,9 @@ impl Feed {
     /// The notificationLists made since the last call.
     pub fn take_frames(&mut self) -> Vec<String> {
         let frames = self.positions.take_frames();
+        if self.of == Of::Stream {
+            self.positions.take_reached(); // nobody confirms them
+        }
         self.traffic.count(&frames, self.positions.take_made());
         frames
     }
@@ -303,11 +379,17 @@ impl Feed {
 
     /// Everything before these positions is on its way to the client.
     pub fn sent(&self, positions: &[(SourceId, Cursor)]) {
+        if self.of == Of::Stream {
+            return;
+        }
         self.delivery.confirmations.sent(positions);
     }
 
     /// The client has everything before these positions.
     pub fn confirm(&self, positions: Vec<(SourceId, Cursor)>) {
+        if self.of == Of::Stream {
+            return; // its client knows where it stands
+        }
         for (id, cursor) in positions {
             self.delivery.confirmations.confirm(id, cursor);
         }

@@ -3,6 +3,7 @@
 pub mod dispatcher;
 pub mod drain;
 pub mod feed;
+pub mod listener;
 pub mod polling;
 pub mod positions;
 pub mod sender;

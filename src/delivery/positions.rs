@@ -1,10 +1,12 @@
 //! The sources of one connected channel and where each stands; turns events into frames. No I/O.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::listener::Listener;
 use crate::base::ids::{ChannelId, SourceId, Stream, SubscriptionId};
 use crate::base::{Format, room};
 use crate::channel::cursor::{Cursor, Horizon, Step};
@@ -39,6 +41,8 @@ enum Source {
         /// What the client reads.
         format: Format,
     },
+    /// An inbox or a room, each event as it is.
+    Listener(Listener),
 }
 
 /// A source, and where its delivery stands.
@@ -69,15 +73,16 @@ impl Live {
     }
 
     /// The body of the notification that the client gets of this event, if it gets one.
-    fn body<'a>(&self, event: &'a Event) -> Option<&'a str> {
+    fn body<'a>(&self, event: &'a Event) -> Option<Cow<'a, str>> {
         match &self.source {
             Source::Subscription { filter, shape } if event.kind.is_notified() => {
                 let wants = filter.as_ref().is_none_or(|filter| filter.matches(event, self.cursor.generation));
-                wants.then(|| shape.body(event)).flatten()
+                wants.then(|| shape.body(event)).flatten().map(Cow::from)
             }
             Source::Callbacks { format, .. } if event.kind == Kind::ChannelNotified => {
-                event.body(*format, |event| callback::notification(event, *format))
+                event.body(*format, |event| callback::notification(event, *format)).map(Cow::from)
             }
+            Source::Listener(listener) => listener.body(event),
             _ => None,
         }
     }
@@ -87,6 +92,15 @@ impl Live {
         match &self.source {
             Source::Subscription { shape, .. } => shape.format(),
             Source::Callbacks { format, .. } => *format,
+            Source::Listener(_) => Format::Json,
+        }
+    }
+
+    /// What is told when the log cannot go on from the cursor.
+    fn reset_body(&self) -> Cow<'static, str> {
+        match &self.source {
+            Source::Listener(listener) => listener.reset().into(),
+            _ => nms::reset_box(self.format()).into(),
         }
     }
 
@@ -94,7 +108,7 @@ impl Live {
     fn write(&self, out: &mut String, body: &str, index: i64, at: DateTime<Utc>) {
         match &self.source {
             Source::Subscription { shape, .. } => shape.write(out, body, index, at),
-            Source::Callbacks { .. } => out.push_str(body),
+            Source::Callbacks { .. } | Source::Listener(_) => out.push_str(body),
         }
     }
 }
@@ -189,6 +203,23 @@ impl Positions {
     pub fn take_up_callbacks(&mut self, channel: &ChannelId, cursor: Cursor, format: Format) -> Slot {
         let (id, stream) = (SourceId::Callbacks(channel.clone()), Stream::of_channel(channel));
         self.take_up_source(id, Source::Callbacks { stored: cursor, format }, stream, cursor)
+    }
+
+    /// Takes up a stream that is listened to. Answers its slot.
+    pub fn take_up_listener(&mut self, id: SourceId, listener: Listener, stream: Stream, cursor: Cursor) -> Slot {
+        self.take_up_source(id, Source::Listener(listener), stream, cursor)
+    }
+
+    /// All sources must be held against the log again.
+    pub fn take_up_again(&mut self) -> Vec<(Slot, Stream)> {
+        let slots: Vec<_> = self.live.iter().map(|live| (live.slot, live.stream.clone())).collect();
+        for (slot, _) in &slots {
+            if let Some(live) = self.get_mut(*slot) {
+                (live.head, live.missed) = (i64::MAX, 0);
+            }
+            self.set_behind(*slot, true);
+        }
+        slots
     }
 
     /// What is in memory is further than what is stored, unless the stored position is of a newer generation.
@@ -299,7 +330,7 @@ impl Positions {
         let cursor = &mut live.cursor;
         if !cursor.reset && !horizon.continues(cursor) {
             match &live.source {
-                Source::Subscription { .. } => cursor.reset_to(horizon.head_seq, horizon.head_at),
+                Source::Subscription { .. } | Source::Listener(_) => cursor.reset_to(horizon.head_seq, horizon.head_at),
                 Source::Callbacks { stored, .. } => {
                     *cursor = *stored;
                     cursor.next_seq = stored.next_seq.min(horizon.head_seq + 1).max(horizon.base_seq + 1);
@@ -433,17 +464,21 @@ impl Positions {
     }
 
     fn pass_reset(&mut self, slot: Slot) {
-        let Some(format) = self.get(slot).filter(|live| live.cursor.reset).map(Live::format) else { return };
+        let Some(live) = self.get(slot).filter(|live| live.cursor.reset) else { return };
+        let (format, body) = (live.format(), live.reset_body());
         if !self.has_room(format) {
             return;
         }
         let Some(live) = self.get_mut(slot) else { return };
         let (index, at) = (live.cursor.pass_reset(), live.cursor.next_at);
         self.set_moved(slot);
-        self.add(slot, &nms::reset_box(format), index, at);
+        self.add(slot, &body, index, at);
     }
 
     fn pass(&mut self, slot: Slot, event: &Event) {
+        if let Some(Live { source: Source::Listener(listener), .. }) = self.get_mut(slot) {
+            listener.learn(event);
+        }
         let Some(live) = self.get(slot) else { return };
         let (body, format) = (live.body(event), live.format());
         if self.is_full() || body.is_some() && !self.has_room(format) {
@@ -453,7 +488,7 @@ impl Positions {
         let index = live.cursor.pass(event.seq, event.edited_at, body.is_some());
         self.set_moved(slot);
         if let Some((index, body)) = index.zip(body) {
-            self.add(slot, body, index, event.edited_at);
+            self.add(slot, &body, index, event.edited_at);
         }
     }
 
@@ -525,11 +560,11 @@ impl Positions {
         positions
     }
 
-    /// The moment from which nothing is lost, whichever the subscription: for a close frame's reason. (Callbacks have
-    /// no restartToken.)
+    /// The moment from which nothing is lost, whichever the source: for a close frame's reason. (Callbacks have no
+    /// restartToken.)
     pub fn restart_at(&self) -> Option<DateTime<Utc>> {
-        let subscriptions = self.live.iter().filter(|live| matches!(live.source, Source::Subscription { .. }));
-        subscriptions.map(|live| live.cursor.next_at).min()
+        let restartable = self.live.iter().filter(|live| !matches!(live.source, Source::Callbacks { .. }));
+        restartable.map(|live| live.cursor.next_at).min()
     }
 }
 

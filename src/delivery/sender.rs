@@ -18,7 +18,7 @@ use crate::base::backoff::Backoff;
 use crate::base::metrics::Counted;
 use crate::base::{Error, Result};
 use crate::channel::{Channel, Transport, large_polls, leases, rows as channels};
-use crate::outbound::{Message, Outcome, Senders, SigningSecret};
+use crate::outbound::{Message, Outcome, Senders, SigningSecret, ways};
 use crate::wire::{nc, xml};
 
 /// Wait after a first failure; it doubles from one to the next.
@@ -244,6 +244,13 @@ impl Sender {
                 Ok(url) => self.senders.post_notification(&url, &message).await,
                 Err(_) => Outcome::Gone { why: "the notifyURL cannot be used".to_owned() },
             },
+            Transport::Inbox { way, target, .. } => {
+                let secret = SigningSecret::parse(&self.delivery.urls.webhook_secret(&self.channel.id));
+                match (ways::way(way), secret) {
+                    (Some(way), Ok(secret)) => way.send(&self.senders, target, &secret, &message).await,
+                    _ => Outcome::Gone { why: format!("there is no way {way} any more") },
+                }
+            }
             Transport::LongPolling { .. } | Transport::WebSockets { .. } => {
                 Outcome::Gone { why: "nothing is sent to a channel that its client fetches from".to_owned() }
             }
@@ -254,8 +261,8 @@ impl Sender {
     /// client.
     async fn give_up(&self, why: &str) -> Result<(), Over> {
         let (database, channel) = (&self.delivery.database, &self.channel.id);
-        if let Transport::NotifyUrl { .. } = self.channel.settings.transport {
-            info!(channel = %channel, "the subscription ends: {why}");
+        if let Transport::NotifyUrl { .. } | Transport::Inbox { .. } = self.channel.settings.transport {
+            info!(channel = %channel, "nobody is there any more: {why}");
             self.delivery.confirmations.flush(database).await?; // so that the log says how far it came
             channels::expire(database, channel).await?;
         } else {

@@ -4,23 +4,29 @@ use std::time::Instant;
 
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 
-use super::extract::{Body, PathIds};
+use super::extract::{Body, PathIds, Query};
+use super::inbox::waits;
 use super::state::App;
 use crate::base::ids::ChannelId;
 use crate::base::{Error, Format, Result};
 use crate::channel::NO_CHANNEL;
 use crate::channel::rows::{self, Callback};
+use crate::inbox;
 use crate::wire::callback;
+use crate::wire::inbox::release_of;
 
 /// Where a sender names its notification, the better place first.
 const KEY_HEADERS: [&str; 2] = ["Idempotency-Key", "Message-ID"];
 /// Longest such name.
 const KEY_CHARS_MAX: usize = 255;
 
-/// Takes a notification with any root element: 204 when it is in the log.
-pub async fn post(State(app): State<App>, ids: PathIds, request: Request) -> Result<StatusCode> {
+/// Takes a notification with any root element: 204 when it is in the log. With `deliver_at`, `countdown` or `condition` in
+/// the query, it is held until then: 202.
+pub async fn post(State(app): State<App>, ids: PathIds, query: Query, request: Request) -> Result<Response> {
     let channel = admit(&app, &ids)?;
+    let release = release_of(query.get("deliver_at"), query.get("countdown"), query.get("condition"))?;
     let key = key(request.headers())?;
     let body = Body::from_request(request, &app).await?;
     let notification = match body.format() {
@@ -28,8 +34,13 @@ pub async fn post(State(app): State<App>, ids: PathIds, request: Request) -> Res
         Format::Xml => callback::read_xml(&body.bytes)?,
     };
     let callback = Callback { format: body.format(), body: notification, key: key.as_deref() };
-    rows::take_callback(&app.database, &channel, &callback, app.limits.callbacks_pending_max).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let most = app.limits.callbacks_pending_max;
+    if release.is_deferred() {
+        let id = inbox::rows::defer_callback(&app.database, &channel, &callback, most, &release).await?;
+        return Ok(waits(&app, id.ok_or(NO_CHANNEL)?));
+    }
+    rows::take_callback(&app.database, &channel, &callback, most).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// The channel, if the URL is genuine and not used too often.

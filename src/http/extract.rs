@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::state::App;
-use crate::base::ids::{BoxName, ChannelId, SubscriptionId, UserId};
+use crate::base::ids::{BoxName, ChannelId, SubscriptionId, UserId, check_id};
 use crate::base::{Error, Format, Result};
 use crate::wire::json::{Fields, Media};
 use crate::wire::nms::{check_flag, folder_of};
@@ -62,6 +62,22 @@ impl PathIds {
     pub fn payload_part(&self) -> Result<usize> {
         let number = self.plain("payloadPartId")?.strip_prefix('p').and_then(|number| number.parse().ok());
         number.filter(|number| *number > 0).ok_or(Error::NotFound { what: "payloadPart" })
+    }
+
+    /// `{id}`: a number of ours.
+    pub fn number(&self, missing: Error) -> Result<i64> {
+        self.plain("id").ok().and_then(|id| id.parse().ok()).ok_or(missing)
+    }
+
+    /// `{targetId}`.
+    pub fn target(&self) -> Result<ChannelId> {
+        Ok(ChannelId::from_text(self.plain("targetId")?))
+    }
+
+    /// `{room}`.
+    pub fn room(&self) -> Result<String> {
+        check_id("room", self.get("room")?)?;
+        Ok(self.get("room")?.to_owned())
     }
 
     /// `{token}`.
@@ -134,6 +150,9 @@ pub struct Body {
 /// A body in JSON or XML, or a form, where the specification has one (Notification Channel, Appendix C).
 pub struct BodyOrForm(pub Body);
 
+/// A body that names many users, and so may be larger than others.
+pub struct Audience(pub Body);
+
 impl Body {
     /// One of which it is said what it is, or nothing.
     pub fn new(media: Option<Media>, bytes: Bytes) -> Self {
@@ -158,7 +177,15 @@ impl FromRequest<App> for Body {
         if media_type(request.headers()) == Some(Media::Form) {
             return Err(UNSUPPORTED);
         }
-        read_body(request, app).await
+        read_body(request, app, app.limits.body_bytes_max).await
+    }
+}
+
+impl FromRequest<App> for Audience {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self> {
+        read_body(request, app, app.limits.audience_bytes_max).await.map(Audience)
     }
 }
 
@@ -166,20 +193,20 @@ impl FromRequest<App> for BodyOrForm {
     type Rejection = Error;
 
     async fn from_request(request: Request, app: &App) -> Result<Self> {
-        read_body(request, app).await.map(BodyOrForm)
+        read_body(request, app, app.limits.body_bytes_max).await.map(BodyOrForm)
     }
 }
 
 const UNSUPPORTED: Error = Error::UnsupportedMedia { part: "Content-Type" };
 const TOO_LARGE: Error = Error::TooLarge { part: "Request-Body" };
 
-async fn read_body(request: Request, app: &App) -> Result<Body> {
+async fn read_body(request: Request, app: &App, bytes_max: usize) -> Result<Body> {
     let media = media_type(request.headers());
     if media.is_none() && request.headers().contains_key(header::CONTENT_TYPE) {
         return Err(UNSUPPORTED);
     }
     // One that announces its size need not come first.
-    if usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX) > app.limits.body_bytes_max {
+    if usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX) > bytes_max {
         return Err(TOO_LARGE);
     }
     match Bytes::from_request(request, app).await {

@@ -24,6 +24,9 @@ pub fn response(error: &Error) -> Response {
     if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     }
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST")); // it is one of a search
     }
@@ -93,6 +96,7 @@ impl Fault {
                 policy(Is::METHOD_NOT_ALLOWED, "POL2006", "Requested feature %1 is not available", &[name])
             }
             Error::Policy { rule } => policy(Is::FORBIDDEN, "POL0001", POLICY, &[rule]),
+            Error::Unauthenticated { how } => policy(Is::UNAUTHORIZED, "POL0001", POLICY, &[how]),
             Error::SimultaneousPolls => {
                 service(Is::CONFLICT, "SVC1012", "Simultaneous channel requests not supported", &[])
             }

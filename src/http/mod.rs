@@ -1,10 +1,12 @@
 //! The HTTP API: one nest per specification. Every answer that is not a success is a `requestError`.
 
 pub mod callback;
+pub mod caller;
 pub mod conditional;
 pub mod connection;
 pub mod extract;
 pub mod fault;
+pub mod inbox;
 pub mod metrics;
 pub mod nc;
 pub mod nms;
@@ -29,6 +31,9 @@ pub fn router(app: App) -> Router {
     Router::new()
         .nest("/notificationchannel/v1/{userId}/channels", nc::routes())
         .nest("/nms/v1/{storeName}/{boxId}", nms::routes())
+        .nest("/api", inbox::routes(&app.limits))
+        .route("/ws/notifications", only("GET", get(inbox::sockets::inbox)))
+        .route("/ws/rooms/{room}", only("GET", get(inbox::sockets::room)))
         .route("/ws/{token}", only("GET", get(nc::socket::open)))
         .route("/poll/{token}", only("POST", post(nc::poll::poll)))
         .route("/large/{token}", only("POST", post(nc::poll::fetch)))

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use crate::base::metrics::Metrics;
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
@@ -36,6 +38,8 @@ pub struct App {
     pub callback_rates: Arc<Rates>,
     /// Payloads on their way into storage.
     pub uploads: Arc<Uploads>,
+    /// Something was deferred here.
+    pub deferred_made: Arc<Notify>,
     /// How the log is followed.
     pub tail: Arc<Status>,
     /// What is measured.

@@ -112,6 +112,20 @@ pub enum Kind {
     ChannelDeleted,
     /// A channel outlived its lifetime.
     ChannelExpired,
+    /// A user is known from now on.
+    InboxOpened,
+    /// What a user wants of the inbox from now on.
+    InboxPreferred,
+    /// An event became a notification of a user.
+    NotificationCreated,
+    /// It was read.
+    NotificationReaded,
+    /// It was deleted.
+    NotificationDeleted,
+    /// A message was published to a room.
+    RoomPublished,
+    /// Something is held until its time, or no longer: nobody follows that.
+    Deferred,
 }
 
 impl Kind {
@@ -137,6 +151,13 @@ impl Kind {
             "channel.notified" => Kind::ChannelNotified,
             "channel.deleted" => Kind::ChannelDeleted,
             "channel.expired" => Kind::ChannelExpired,
+            "inbox.opened" => Kind::InboxOpened,
+            "inbox.preferred" => Kind::InboxPreferred,
+            "notification.created" => Kind::NotificationCreated,
+            "notification.readed" => Kind::NotificationReaded,
+            "notification.deleted" => Kind::NotificationDeleted,
+            "room.published" => Kind::RoomPublished,
+            "deferred.created" | "deferred.released" | "deferred.refused" | "deferred.cancelled" => Kind::Deferred,
             _ => Kind::ObjectCreated,
         }
     }
@@ -146,9 +167,18 @@ impl Kind {
         *self == Kind::BoxReset || self.is_of_object() || self.is_of_folder()
     }
 
-    /// Whether it is delivered: to subscriptions of the box, or to the channel that it was posted to.
+    /// Whether it is delivered: to subscriptions of the box, to the channel that it was posted to, or to who listens to an
+    /// inbox or a room.
     pub fn is_delivered(&self) -> bool {
-        self.is_notified() || *self == Kind::ChannelNotified
+        self.is_notified()
+            || matches!(
+                self,
+                Kind::ChannelNotified
+                    | Kind::NotificationCreated
+                    | Kind::NotificationReaded
+                    | Kind::InboxPreferred
+                    | Kind::RoomPublished
+            )
     }
 
     /// Whether it may end connections of a channel.
@@ -348,6 +378,11 @@ impl Event {
 
     /// What an event of a subscription is about.
     pub fn subscription(&self) -> Option<SubscriptionRef> {
+        serde_json::from_str(&self.data).ok()
+    }
+
+    /// Its data, in a form of the caller's; `None` when they are not of that form.
+    pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
         serde_json::from_str(&self.data).ok()
     }
 

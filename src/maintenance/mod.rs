@@ -1,5 +1,6 @@
 //! What must be done from time to time, by one node or another: idempotent, bounded, cancellable.
 
+pub mod deferred;
 pub mod terms;
 
 use std::sync::Arc;

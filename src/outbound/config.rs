@@ -21,12 +21,46 @@ pub struct Push {
     pub oma_push: Option<OmaPush>,
     /// Posts to URLs of clients.
     pub webhook: Webhook,
+    /// E-mail, to users who want their notifications so.
+    pub email: Option<Email>,
 }
 
 impl Default for Push {
     fn default() -> Self {
-        Push { timeout_seconds: 30, fcm: None, apns: None, wns: None, oma_push: None, webhook: Webhook::default() }
+        Push { timeout_seconds: 30, fcm: None, apns: None, wns: None, oma_push: None, webhook: Webhook::default(), email: None }
     }
+}
+
+/// Section `[push.email]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Email {
+    /// Name of the SMTP server that takes our mail.
+    pub server: String,
+    /// Its port; by default that of the way of encryption.
+    pub port: Option<u16>,
+    /// How the connection is encrypted.
+    #[serde(default)]
+    pub tls: MailTls,
+    /// The sender, as `Name <address>` or an address.
+    pub from: String,
+    /// Who we are to the server.
+    pub user: Option<String>,
+    /// File with the password; white space around it is not part of it.
+    pub password_file: Option<PathBuf>,
+}
+
+/// How a connection to an SMTP server is encrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTls {
+    /// From the beginning.
+    #[default]
+    Tls,
+    /// After a STARTTLS, which must succeed.
+    StartTls,
+    /// Not at all: for a server on the same machine.
+    None,
 }
 
 /// Section `[push.fcm]`.

@@ -9,9 +9,11 @@ mod call;
 pub mod config;
 mod fcm;
 pub mod guard;
+mod mail;
 mod oauth;
 mod pap;
 mod secret;
+pub mod ways;
 mod webhook;
 mod wns;
 
@@ -149,6 +151,7 @@ pub struct Senders {
     wns: Option<Arc<wns::Wns>>,
     pap: Option<Arc<pap::Pap>>,
     webhook: Arc<webhook::Webhook>,
+    mail: Option<Arc<mail::Mail>>,
 }
 
 impl Senders {
@@ -165,6 +168,7 @@ impl Senders {
         let apns = push.apns.as_ref().map(|apns| apns::Apns::new(apns, apns_client()?, timeout));
         let wns = push.wns.as_ref().map(|wns| wns::Wns::new(wns, guarded.clone(), guard, http()?, timeout));
         let pap = push.oma_push.as_ref().map(|oma_push| pap::Pap::new(oma_push, http()?, timeout));
+        let mail = push.email.as_ref().map(|email| mail::Mail::new(email, timeout));
         let for_webhooks = Duration::from_secs(push.webhook.timeout_seconds);
         Ok(Senders {
             guard,
@@ -173,6 +177,7 @@ impl Senders {
             wns: wns.transpose()?.map(Arc::new),
             pap: pap.transpose()?.map(Arc::new),
             webhook: Arc::new(webhook::Webhook::new(guarded, guard, for_webhooks)),
+            mail: mail.transpose()?.map(Arc::new),
         })
     }
 
@@ -195,6 +200,11 @@ impl Senders {
     /// The largest notification OMAPush takes, in bytes; `None` if it is not offered.
     pub fn oma_push_bytes_max(&self) -> Option<usize> {
         self.pap.as_ref().map(|pap| pap.bytes_max())
+    }
+
+    /// The server that takes our mail, if there is one.
+    fn mail(&self) -> Option<&mail::Mail> {
+        self.mail.as_deref()
     }
 
     /// Whether a webhook or a notifyURL may lead there, as far as can be told without resolving its name.

@@ -20,6 +20,15 @@ impl From<tokio_postgres::Error> for Error {
         if *code == SqlState::PROGRAM_LIMIT_EXCEEDED {
             return Error::TooLarge { part: "Request-Body" }; // what it says does not fit into one event
         }
+        // Our functions say which part of a request cannot be used, and what could.
+        if *code == SqlState::INVALID_PARAMETER_VALUE
+            && let Some(part) = db.column()
+        {
+            return match db.detail() {
+                Some(valid) => Error::choice(part, valid),
+                None => Error::invalid(part),
+            };
+        }
         match &code.code()[..2] {
             // Connection, resources, an operator's intervention, a transaction that lost a race: all pass.
             "08" | "53" | "57" | "40" | "55" => Error::Busy(format!("database: {db}")),

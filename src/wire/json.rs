@@ -89,6 +89,21 @@ impl Fields {
         self.members.remove(name).filter(|value| !value.is_null())
     }
 
+    /// A member of whatever form, as it stands.
+    pub fn value(&mut self, name: &str) -> Option<Value> {
+        self.take(name)
+    }
+
+    /// Whether there is such a member, and it is not `null`.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether there is such a member, and it is `null`.
+    pub fn is_null(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(Value::is_null)
+    }
+
     /// A member that is a structure.
     pub fn fields(&mut self, name: &str) -> Result<Option<Fields>> {
         if self.flat {

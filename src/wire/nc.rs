@@ -184,7 +184,7 @@ fn channel_data(channel: &Channel, urls: &Urls) -> Value {
         }
         Transport::Webhooks { webhook_url } => json!({
             "x-webhookURL": webhook_url, "x-webhookSecret": urls.webhook_secret(&channel.id), "maxNotifications": most }),
-        Transport::NotifyUrl { .. } => json!({}), // nobody is shown such a channel
+        Transport::NotifyUrl { .. } | Transport::Inbox { .. } => json!({}), // nobody is shown such a channel
     }
 }
 

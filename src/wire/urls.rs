@@ -36,6 +36,11 @@ impl Urls {
         format!("{}{path}", self.root)
     }
 
+    /// The path of a room.
+    pub fn room_path(&self, room: &str) -> String {
+        format!("/api/rooms/{}", segment(room))
+    }
+
     /// The channels of a user.
     pub fn channels(&self, user: &UserId) -> String {
         format!("{}/notificationchannel/v1/{}/channels", self.root, segment(user.as_str()))

@@ -10,6 +10,7 @@ mod drain;
 mod embedded;
 mod exactness;
 mod explain;
+mod inbox;
 mod metrics;
 mod nc;
 mod nms;

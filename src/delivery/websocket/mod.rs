@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tracing::{debug, warn};
 
 use super::Delivery;
+use super::drain::Place;
 use super::feed::Feed;
 use crate::base::ids::SourceId;
 use crate::base::metrics::Counted;
@@ -161,37 +162,20 @@ impl From<End> for Over {
     }
 }
 
-/// Serves a socket until it is over. (The channel is boxed because it is not needed for long.)
+/// Serves a channel's socket until it is over. (The channel is boxed because it is not needed for long.)
 pub async fn serve(delivery: Arc<Delivery>, channel: Box<Channel>, upgraded: Upgraded) {
-    let (_place, now) = (delivery.drain.socket(), Instant::now());
-    let mut session = Session {
-        feed: Feed::connect(delivery.clone(), &channel),
-        socket: Socket::new(upgraded).await,
-        unpinged: false,
-        ping: None,
-        pings: 0,
-        pinged_at: None,
-        heard_at: now,
-        refreshed: None,
-        check: Check { offered_seconds: channel.lifetime_seconds, format: channel.format, unanswered: false },
-        timers: Timers { keep_alive: now, check: None, confirm: None, alarm: Box::pin(sleep_until(now)) },
-        delivery,
-    };
+    let check = Check { offered_seconds: channel.lifetime_seconds, format: channel.format, unanswered: false };
+    let mut session = Session::new(delivery.clone(), Feed::connect(delivery, &channel), Some(check), upgraded).await;
     if matches!(channel.settings.transport, Transport::WebSockets { checked_by_server: true }) {
-        session.timers.check = Some(now + session.check_interval());
+        session.timers.check = Some(Instant::now() + session.check_interval());
     }
-    session.timers.keep_alive += session.ping_interval() / 2;
-    let id = channel.id.clone();
     drop(channel);
-    let over = match session.run().await {
-        Ok(never) => match never {},
-        Err(over) => over,
-    };
-    session.delivery.metrics.socket_closes.get_or_create(&[("reason", over.label())]).inc();
-    if let Over::Close(close) = over {
-        debug!(channel = %id, "closing: {close:?}");
-        Box::pin(session.close(close)).await;
-    }
+    session.serve().await;
+}
+
+/// Serves the socket of somebody who listens to a stream, until it is over.
+pub async fn serve_listener(delivery: Arc<Delivery>, feed: Feed, upgraded: Upgraded) {
+    Session::new(delivery, feed, None, upgraded).await.serve().await;
 }
 
 /// A Ping under way.
@@ -243,6 +227,7 @@ impl Timers {
 
 struct Session {
     delivery: Arc<Delivery>,
+    _place: Place,
     feed: Feed,
     socket: Socket,
     /// Lists were sent that no Ping stands for yet.
@@ -253,13 +238,49 @@ struct Session {
     pinged_at: Option<Instant>,
     heard_at: Instant,
     refreshed: Option<Instant>,
-    check: Check,
+    /// Of a channel's client.
+    check: Option<Check>,
     timers: Timers,
 }
 
 type Never = std::convert::Infallible;
 
+fn ping_interval(delivery: &Delivery) -> Duration {
+    Duration::from_secs(delivery.limits.socket_ping_seconds.max(1))
+}
+
 impl Session {
+    async fn new(delivery: Arc<Delivery>, feed: Feed, check: Option<Check>, upgraded: Upgraded) -> Self {
+        let now = Instant::now();
+        let keep_alive = now + ping_interval(&delivery) / 2;
+        Session {
+            _place: delivery.drain.socket(),
+            feed,
+            socket: Socket::new(upgraded).await,
+            unpinged: false,
+            ping: None,
+            pings: 0,
+            pinged_at: None,
+            heard_at: now,
+            refreshed: None,
+            check,
+            timers: Timers { keep_alive, check: None, confirm: None, alarm: Box::pin(sleep_until(now)) },
+            delivery,
+        }
+    }
+
+    async fn serve(mut self) {
+        let over = match self.run().await {
+            Ok(never) => match never {},
+            Err(over) => over,
+        };
+        self.delivery.metrics.socket_closes.get_or_create(&[("reason", over.label())]).inc();
+        if let Over::Close(close) = over {
+            debug!(channel = %self.feed.connection().channel, "closing: {close:?}");
+            Box::pin(self.close(close)).await;
+        }
+    }
+
     async fn run(&mut self) -> Result<Never, Over> {
         let connection = self.feed.connection().clone();
         let mut ended = pin!(connection.ended());
@@ -368,7 +389,7 @@ impl Session {
 
     async fn look_at_timers(&mut self) -> Result<(), Over> {
         if self.timers.keep_alive <= Instant::now() {
-            self.timers.keep_alive = Instant::now() + self.ping_interval() / 2;
+            self.timers.keep_alive = Instant::now() + ping_interval(&self.delivery) / 2;
             self.keep_alive()?;
         }
         let check_again = Some(self.check_interval());
@@ -381,16 +402,12 @@ impl Session {
         self.flush().await
     }
 
-    fn ping_interval(&self) -> Duration {
-        Duration::from_secs(self.delivery.limits.socket_ping_seconds.max(1))
-    }
-
     fn keep_alive(&mut self) -> Result<(), Over> {
         self.feed.pass_unwanted();
         match &self.ping {
             Some(ping) if ping.sent_at.elapsed() > self.stall() => Err(Close::Stalled.into()),
             Some(_) => Ok(()),
-            None if self.heard_at.elapsed() < self.ping_interval() => {
+            None if self.heard_at.elapsed() < ping_interval(&self.delivery) => {
                 self.ask_for_confirmation();
                 Ok(())
             }
@@ -410,6 +427,7 @@ impl Session {
             Some(Ok(Message::Binary(_))) => Err(Close::NotText.into()),
             Some(Ok(Message::Ping(_) | Message::Frame(_))) => Ok(()), // Pings are answered below us
             Some(Ok(Message::Pong(payload))) => self.pong(&payload).await,
+            Some(Ok(Message::Text(_))) if self.check.is_none() => Ok(()), // who listens has nothing to say
             Some(Ok(Message::Text(text))) => match nc::read_from_client(&text) {
                 Ok(FromClient::ConnCheck(format)) => self.answer_check(format).await,
                 Ok(FromClient::ConnAck) => self.take_ack().await,
@@ -428,27 +446,30 @@ impl Session {
 
     /// Well within the lifetime that each check renews.
     fn check_interval(&self) -> Duration {
-        let most = Duration::from_secs(self.check.offered_seconds.into()) / 2;
+        let offered = self.check.as_ref().map_or(u32::MAX, |check| check.offered_seconds);
+        let most = Duration::from_secs(offered.into()) / 2;
         Duration::from_secs(self.delivery.limits.conn_check_seconds).min(most).max(Duration::from_secs(1))
     }
 
     /// A client that has not answered the last check by now is taken for gone: its socket is closed, not its channel.
     fn send_check(&mut self) -> Result<(), Over> {
-        if std::mem::replace(&mut self.check.unanswered, true) {
+        let interval = self.check_interval();
+        let Some(check) = &mut self.check else { return Ok(()) };
+        if std::mem::replace(&mut check.unanswered, true) {
             return Err(Close::Unanswered.into());
         }
-        let check = nc::conn_check(self.check_interval().as_secs(), self.check.offered_seconds, self.check.format);
+        let check = nc::conn_check(interval.as_secs(), check.offered_seconds, check.format);
         self.socket.add_text(&check);
         Ok(())
     }
 
     /// A connAck that answers a check starts the lifetime again, as the check offered.
     async fn take_ack(&mut self) -> Result<(), Over> {
-        if !std::mem::take(&mut self.check.unanswered) {
-            return Ok(());
-        }
+        let Some(check) = self.check.as_mut().filter(|check| check.unanswered) else { return Ok(()) };
+        check.unanswered = false;
+        let offered = check.offered_seconds;
         let (database, channel) = (&self.delivery.database, &self.feed.connection().channel);
-        match channels::refresh(database, channel, Some(self.check.offered_seconds)).await {
+        match channels::refresh(database, channel, Some(offered)).await {
             Ok(_) => Ok(()),
             Err(Error::NotFound { .. }) => Err(Close::Expired.into()),
             Err(fault) => {
@@ -503,7 +524,8 @@ impl Session {
         self.feed.disconnect();
         let (code, reason) = close.code_and_reason();
         let reason = match self.feed.restart_at() {
-            Some(at) => format!("{reason}; restartToken={}", token(at)),
+            Some(at) if self.check.is_some() => format!("{reason}; restartToken={}", token(at)),
+            Some(at) => format!("{reason}; since={}", token(at)),
             None => reason.to_owned(),
         };
         let frame = CloseFrame { code, reason: reason.into() };

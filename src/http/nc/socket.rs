@@ -26,11 +26,9 @@ pub async fn open(State(app): State<App>, ids: PathIds, mut request: Request) ->
     if !matches!(channel.settings.transport, Transport::WebSockets { .. }) {
         return Err(NO_CHANNEL);
     }
-    let Ok(mut response) = create_response_with_body(&request, Body::empty) else {
-        return Ok(fault::of_http(StatusCode::BAD_REQUEST, "Upgrade"));
-    };
-    let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
-        return Ok(fault::of_http(StatusCode::UPGRADE_REQUIRED, "Upgrade"));
+    let (mut response, upgrade) = match accept(&mut request) {
+        Ok(accepted) => accepted,
+        Err(refused) => return Ok(refused),
     };
     if offers_subprotocol(request.headers()) {
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
@@ -43,6 +41,16 @@ pub async fn open(State(app): State<App>, ids: PathIds, mut request: Request) ->
         }
     });
     Ok(response)
+}
+
+/// Accepts what asks to become a WebSocket: the answer, and the connection after it. Or refuses it.
+pub fn accept(request: &mut Request) -> Result<(Response, OnUpgrade), Response> {
+    let Ok(response) = create_response_with_body(request, Body::empty) else {
+        return Err(fault::of_http(StatusCode::BAD_REQUEST, "Upgrade"));
+    };
+    let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    let upgrade = upgrade.ok_or_else(|| fault::of_http(StatusCode::UPGRADE_REQUIRED, "Upgrade"))?;
+    Ok((response, upgrade))
 }
 
 fn offers_subprotocol(headers: &HeaderMap) -> bool {

@@ -37,6 +37,8 @@ impl Server {
             push: Default::default(),
             allow_private_targets: false,
             drain_seconds: 5,
+            event_types: Vec::new(),
+            groups: Default::default(),
         };
         change(&mut config);
         let running = app::Server::start(config).await.unwrap();

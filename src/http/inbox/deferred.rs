@@ -1,0 +1,36 @@
+//! What is held until its time.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::json;
+
+use super::{limit, number};
+use crate::base::Result;
+use crate::http::caller::Caller;
+use crate::http::extract::{PathIds, Query};
+use crate::http::represent::{Document, Reads};
+use crate::http::state::App;
+use crate::inbox::{NOT_DEFERRED, rows};
+use crate::wire::inbox as wire;
+
+/// What waits of the caller's, in the order in which it came.
+pub async fn list(State(app): State<App>, Caller(user): Caller, query: Query, _: Reads) -> Result<Document> {
+    let (limit, after) = (limit(&query, &app.limits)?, number(&query, "after")?.unwrap_or(0));
+    let waiting = rows::deferred(&app.database, &user, after, limit).await?;
+    let next = waiting.last().filter(|_| waiting.len() as u64 >= u64::from(limit)).map(|last| {
+        app.urls.absolute(&format!("/api/deferred?limit={limit}&after={}", last.id))
+    });
+    Ok(Document(json!({ "next": next, "results": waiting.iter().map(wire::deferred).collect::<Vec<_>>() })))
+}
+
+/// One of them.
+pub async fn read(State(app): State<App>, Caller(user): Caller, ids: PathIds, _: Reads) -> Result<Document> {
+    let found = rows::get_deferred(&app.database, &user, ids.number(NOT_DEFERRED)?).await?;
+    Ok(Document(wire::deferred(&found)))
+}
+
+/// Cancels one.
+pub async fn cancel(State(app): State<App>, Caller(user): Caller, ids: PathIds) -> Result<StatusCode> {
+    rows::cancel(&app.database, &user, ids.number(NOT_DEFERRED)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

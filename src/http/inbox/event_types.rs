@@ -1,0 +1,27 @@
+//! The types of events.
+
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::base::Result;
+use crate::http::created;
+use crate::http::extract::Body;
+use crate::http::represent::{Document, Reads};
+use crate::http::state::App;
+use crate::inbox::rows;
+use crate::wire::inbox as wire;
+
+/// All that are declared.
+pub async fn list(State(app): State<App>, _: Reads) -> Result<Document> {
+    let types = rows::event_types(&app.database).await?;
+    Ok(super::all(types.iter().map(wire::event_type).collect()))
+}
+
+/// Declares one, or gives it other texts.
+pub async fn declare(State(app): State<App>, _: Reads, body: Body) -> Result<Response> {
+    let mut fields = body.fields("eventType")?;
+    let (name, title) = (fields.required("name")?, fields.required("title")?);
+    let description = fields.text("description")?.unwrap_or_default();
+    let declared = rows::declare_event_type(&app.database, &name, &title, &description).await?;
+    Ok(created(&app.urls.absolute("/api/event-types"), wire::event_type(&declared)))
+}
