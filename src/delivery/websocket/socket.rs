@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 /// What a client may send, in bytes: connCheck and connAck are small.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// Read at once. Small, since there is such a buffer for each of many idle sockets.
-const READ_BYTES: usize = 512;
+const READ_BYTES: usize = 128;
 /// First byte of a whole text message, and of a Ping (RFC 6455, 5.2).
 const TEXT: u8 = 0x81;
 const PING: u8 = 0x89;

@@ -239,7 +239,7 @@ async fn a_reminder_comes_only_if_a_message_is_still_unread() {
         sql.query_one("select send_and_remind('bob', 'ann', $1)", &[&body]).await.unwrap().get::<_, i64>(0)
     };
     let read = send("read in time").await;
-    sql.execute("update tocsin.messages set flags = '{\\Seen}' where id = $1", &[&read]).await.unwrap();
+    sql.execute("update tocsin.messages set flags = '{\\\\Seen}' where id = $1", &[&read]).await.unwrap();
     send("left unread").await;
     let mut socket = Inbox::of(&server, "bob").socket("all").await;
     let reminder = socket.next().await["notification"]["event"].clone();
