@@ -19,6 +19,8 @@ pub mod channel;
 
 pub mod store;
 
+pub mod tables;
+
 pub mod wire;
 
 pub mod delivery;

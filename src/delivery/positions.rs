@@ -76,7 +76,7 @@ impl Live {
                 wants.then(|| shape.body(event)).flatten()
             }
             Source::Callbacks { format, .. } if event.kind == Kind::ChannelNotified => {
-                event.body(*format, |event| callback::notification(event, *format))
+                event.body(*format, false, |event| callback::notification(event, *format))
             }
             _ => None,
         }
@@ -553,6 +553,7 @@ mod tests {
             callback_data: None,
             format: Format::Json,
             filter: None,
+            attributes: false,
             client_correlator: None,
             expires_at: DateTime::UNIX_EPOCH,
             remaining_seconds: 1,

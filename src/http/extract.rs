@@ -64,6 +64,16 @@ impl PathIds {
         number.filter(|number| *number > 0).ok_or(Error::NotFound { what: "payloadPart" })
     }
 
+    /// `{tableName}`: of a watched table.
+    pub fn table(&self) -> Result<&str> {
+        self.get("tableName")
+    }
+
+    /// `{rowKey}`: of a row of it.
+    pub fn row_key(&self) -> Result<&str> {
+        self.get("rowKey")
+    }
+
     /// `{token}`.
     pub fn token(&self) -> Result<&str> {
         self.plain("token")

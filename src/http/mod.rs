@@ -11,6 +11,7 @@ pub mod nms;
 pub mod ops;
 pub mod represent;
 pub mod state;
+pub mod tables;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -29,6 +30,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .nest("/notificationchannel/v1/{userId}/channels", nc::routes())
         .nest("/nms/v1/{storeName}/{boxId}", nms::routes())
+        .nest("/api/tables", tables::routes())
         .route("/ws/{token}", only("GET", get(nc::socket::open)))
         .route("/poll/{token}", only("POST", post(nc::poll::poll)))
         .route("/large/{token}", only("POST", post(nc::poll::fetch)))

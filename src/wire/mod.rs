@@ -4,5 +4,6 @@ pub mod callback;
 pub mod json;
 pub mod nc;
 pub mod nms;
+pub mod tables;
 pub mod urls;
 pub mod xml;
