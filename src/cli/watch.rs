@@ -13,7 +13,7 @@ pub(super) struct Args {
     #[command(flatten)]
     database: DatabaseArgs,
     /// List the tables that are watched
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = ["table", "key", "of_box", "columns", "operations", "when"])]
     list: bool,
     /// The table, as SQL names it: movies, sales.orders
     #[arg(value_name = "TABLE", required_unless_present = "list")]

@@ -17,3 +17,4 @@ mod nodes;
 mod outbound;
 mod sql;
 mod support;
+mod tables;

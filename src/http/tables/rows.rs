@@ -19,7 +19,10 @@ pub async fn list(State(app): State<App>, ids: PathIds, query: Query) -> Result<
         Some(text) => text.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| Error::invalid("limit"))?,
     }
     .min(ROWS_MAX);
-    let after = query.get("after").map(|key| checked(key).ok_or_else(|| Error::invalid("after"))).transpose()?;
+    let after = query.get("after");
+    if after.is_some_and(|key| key.contains('\0')) {
+        return Err(Error::invalid("after")); // no text in Postgres holds a NUL
+    }
     // One more says whether there are more.
     let found = rows::page(&app.database, table, after, limit + 1).await?;
     Ok(Json(tables::page(table, found, usize::try_from(limit).unwrap_or(0), &app.urls)?))
@@ -27,7 +30,7 @@ pub async fn list(State(app): State<App>, ids: PathIds, query: Query) -> Result<
 
 /// One row.
 pub async fn read(State(app): State<App>, ids: PathIds) -> Result<Json<Box<RawValue>>> {
-    Ok(Json(tables::row(rows::get(&app.database, ids.table()?, row_key(&ids)?).await?)?))
+    Ok(Json(tables::row(rows::get(&app.database, ids.table()?, ids.row_key()?).await?)?))
 }
 
 /// Changes the columns of a row that are in the body, an object of them; answers the row.
@@ -41,15 +44,6 @@ pub async fn change(State(app): State<App>, ids: PathIds, body: Body) -> Result<
     if !change.get().starts_with('{') {
         return Err(invalid());
     }
-    let changed = rows::change(&app.database, ids.table()?, row_key(&ids)?, change.get()).await?;
+    let changed = rows::change(&app.database, ids.table()?, ids.row_key()?, change.get()).await?;
     Ok(Json(tables::row(changed)?))
-}
-
-/// A text that can be a key: no text in Postgres holds a NUL.
-fn checked(key: &str) -> Option<&str> {
-    (!key.contains('\0')).then_some(key)
-}
-
-fn row_key(ids: &PathIds) -> Result<&str> {
-    checked(ids.row_key()?).ok_or(Error::NotFound { what: "row" })
 }
