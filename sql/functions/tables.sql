@@ -116,7 +116,7 @@ declare
 begin
     for it in select c.key as name, c.value from jsonb_each(change) as c loop
         if not exists (select from tocsin.seen_columns(w) s where s.name = it.name) then
-            raise exception 'no column % of % is watched', it.name, w.relation
+            raise exception 'no column % of % is watched', it.name, tocsin.table_name(w.relation)
                 using errcode = 'invalid_parameter_value', column = it.name;
         end if;
         begin

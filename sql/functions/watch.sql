@@ -292,21 +292,23 @@ $$;
 create or replace function tocsin.check_watchable(relation regclass) returns void language plpgsql stable as $$
 declare
     c        pg_class;
+    named    text := tocsin.table_name(relation);
     watching text;
 begin
     select * into c from pg_class where oid = relation;
     if c.relkind is distinct from 'r' and c.relkind is distinct from 'p' then
-        raise exception '% is not a table', relation
+        raise exception '% is not a table', named
             using errcode = 'wrong_object_type', hint = 'Views and foreign tables cannot be watched: watch the tables behind them.';
     elsif c.relpersistence = 't' then
-        raise exception '% is a temporary table: only its own session sees it', relation using errcode = 'wrong_object_type';
+        raise exception '% is a temporary table: only its own session sees it', named using errcode = 'wrong_object_type';
     elsif c.relnamespace::regnamespace::text in ('pg_catalog', 'information_schema', 'pg_toast', 'tocsin') then
-        raise exception '% belongs to the system', relation using errcode = 'wrong_object_type';
+        raise exception '% belongs to the system', named
+            using errcode = 'wrong_object_type', hint = 'Tables of your own belong in another schema, as public.';
     elsif not pg_has_role(c.relowner, 'USAGE') then
-        raise exception 'must be owner of table %', relation using errcode = 'insufficient_privilege';
+        raise exception 'must be owner of table %', named using errcode = 'insufficient_privilege';
     end if;
     if exists (select from tocsin.partitions_of(relation) where kind = 'f') then
-        raise exception '% has a partition that is a foreign table', relation
+        raise exception '% has a partition that is a foreign table', named
             using errcode = 'wrong_object_type', hint = 'Postgres cannot say which rows of a foreign table a statement changed.';
     end if;
     select string_agg(tocsin.table_name(w.relation), ', ') into watching from tocsin.watches w
@@ -314,7 +316,7 @@ begin
       and (w.relation in (select pg_partition_ancestors(check_watchable.relation))
            or w.relation in (select p.relation from tocsin.partitions_of(check_watchable.relation) p));
     if watching is not null then
-        raise exception '% is of the same partitioned table as %, which is watched', relation, watching
+        raise exception '% is of the same partitioned table as %, which is watched', named, watching
             using errcode = 'object_in_use', hint = 'A table is watched with all its partitions: unwatch the other one first.';
     end if;
 end
@@ -331,7 +333,7 @@ begin
     where not exists (select from pg_attribute a where a.attrelid = relation and a.attname = name
                       and a.attnum > 0 and not a.attisdropped);
     if found then
-        raise exception '% has no column "%"', relation, unknown using errcode = 'invalid_parameter_value', column = part;
+        raise exception '% has no column "%"', tocsin.table_name(relation), unknown using errcode = 'invalid_parameter_value', column = part;
     end if;
     return (select coalesce(array_agg(a.attnum order by n.place), '{}')
             from (select name, min(place) as place from unnest(names) with ordinality as n (name, place) group by name) as n
@@ -345,7 +347,8 @@ declare
     keys name[] := tocsin.column_names(w, w.key);
 begin
     if cardinality(keys) = 0 or not tocsin.is_key(w.relation, keys) then
-        raise exception 'the key of % must be its primary key, or columns that are NOT NULL with a unique index', w.relation
+        raise exception 'the key of % must be its primary key, or columns that are NOT NULL with a unique index',
+            tocsin.table_name(w.relation)
             using errcode = 'invalid_parameter_value', column = 'key',
                   hint = format('ALTER TABLE %s ADD PRIMARY KEY (%s)', w.relation,
                                 coalesce((select string_agg(quote_ident(name), ', ') from unnest(keys) as name), '...'));
@@ -388,7 +391,7 @@ begin
     select tocsin.table_name(w.relation) into watching from tocsin.watches w
     where w.relation in (select pg_partition_ancestors(unwatch.relation)) and w.relation <> unwatch.relation;
     if found then
-        raise exception '% is watched as a partition of %', relation, watching
+        raise exception '% is watched as a partition of %', tocsin.table_name(relation), watching
             using errcode = 'object_in_use', hint = format('Unwatch %s.', watching);
     end if;
     delete from tocsin.watches w where w.relation = unwatch.relation;

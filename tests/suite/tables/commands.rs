@@ -33,7 +33,7 @@ async fn what_is_wrong_is_said_in_words() {
     let (database, _sql) = movies().await;
     let asked = async |arguments: &[&str], because| refused(&watch(&database, arguments).await, because);
     asked(&["nothing", "--key", "id", "--box", "b"], "relation \"nothing\" does not exist").await;
-    asked(&["movies", "--key", "title", "--box", "b"], "(ALTER TABLE movies ADD PRIMARY KEY (title))").await;
+    asked(&["movies", "--key", "title", "--box", "b"], "(ALTER TABLE public.movies ADD PRIMARY KEY (title))").await;
     asked(&["movies", "--key", "id", "--box", "b", "--operations", "truncate"], "operations must be some of").await;
     asked(&["movies", "--key", "id", "--box", "b", "--when", "new.x"], "the condition cannot be used: column new.x").await;
     asked(&["movies", "--key", "id"], "--box").await;

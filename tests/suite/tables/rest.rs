@@ -156,7 +156,7 @@ async fn a_change_that_cannot_be_is_refused_and_named() {
         let answer = server.api.send(Method::PUT, "/api/tables/movies/1", &headers, Some(body.to_owned())).await;
         is_fault(&answer, 400, "SVC0002", "Request-Body");
     }
-    let headers = [("content-type", "application/xml")];
+    let headers = [("content-type", "application/xml"), ("accept", "application/json")];
     let answer = server.api.send(Method::PUT, "/api/tables/movies/1", &headers, Some("<title/>".to_owned())).await;
     is_fault(&answer, 415, "SVC0002", "Content-Type");
     assert_eq!(server.api.get("/api/tables/movies/1").await.json()["title"], "t1");

@@ -48,7 +48,7 @@ async fn only_rows_that_really_changed_are_told_of() {
 #[tokio::test]
 async fn a_changed_key_is_a_row_that_goes_and_one_that_comes() {
     let (_database, sql) = watched("key => 'id', box => 'movies'").await;
-    run(&sql, "insert into movies values (1, 'a'), (2, 'b')").await;
+    run(&sql, "insert into movies values (2, 'b'), (1, 'a')").await;
     run(&sql, "update movies set id = id + 1").await;
     let changes = kinds(&sql, "movies").await.split_off(2);
     assert_eq!(changes, ["row.deleted 1", "row.updated 2", "row.inserted 3"]);
