@@ -11,7 +11,9 @@ create table tocsin.watches (
     columns    smallint[],          -- those that are told of; null: all, be they added later
     operations text[]     not null, -- insert, update, delete
     condition  text,                -- over new and old; null: none
-    names      jsonb      not null  -- {"1": "id", ...}: the columns' names when it was watched, by which the condition goes
+    names      jsonb      not null, -- {"1": "id", ...}: the columns' names when it was watched, by which the condition goes
+    shape      text       not null, -- what the statements were made for
+    statements jsonb      not null  -- what tells of its rows, ready to be executed
 );
 
 -- Whether a subscription's nmsEvents carry the attributes of their objects.

@@ -78,21 +78,25 @@ begin
 end
 $$;
 
--- A long text as an attribute's value: what tells it apart stands for it, since an event is bounded.
-create or replace function tocsin.bounded_text(value text) returns jsonb language sql immutable as $$
-    select to_jsonb(case when octet_length(value) <= 100000 then value
-                         else octet_length(value) || ' bytes, SHA-256 ' || encode(sha256(convert_to(value, 'UTF8')), 'hex') end)
+-- What stands for a long text, since an event is bounded: it tells it apart. (SQL that is not what it says, immutable, does
+-- not become a part of the statement that calls it, which would be the longer.)
+create or replace function tocsin.long_text(value text) returns text language sql immutable as $$
+    select octet_length(value) || ' bytes, SHA-256 ' || encode(sha256(convert_to(value, 'UTF8')), 'hex')
 $$;
 
 -- The expression of a column's value as an attribute: numbers, booleans, dates (ISO) and arrays as JSON has them, all
 -- else as text.
 create or replace function tocsin.attribute_value(name name, type oid) returns text language sql stable as $$
-    select case when not tocsin.has_json_form(type) or base.typname in ('json', 'jsonb', 'text', 'varchar', 'bytea', 'xml')
-                    then format('case num_nulls(t.%1$I) when 0 then tocsin.bounded_text(format(''%%s'', t.%1$I)) end', name)
-                when base.typlen = -1 and base.typname <> 'numeric'
-                    then format('case when octet_length(format(''%%s'', t.%1$I)) <= 100000 then to_jsonb(t.%1$I)
-                                      else tocsin.bounded_text(format(''%%s'', t.%1$I)) end', name)
-                else format('to_jsonb(t.%I)', name) end
+    select format(case
+        when base.oid in ('text'::regtype, 'varchar'::regtype)
+            then 'case when octet_length(t.%1$I) <= 100000 then t.%1$I else tocsin.long_text(t.%1$I) end'
+        when not tocsin.has_json_form(type) or base.oid in ('json'::regtype, 'jsonb'::regtype, 'bytea'::regtype, 'xml'::regtype)
+            then 'case when num_nulls(t.%1$I) > 0 then null when octet_length(format(''%%s'', t.%1$I)) <= 100000
+                       then format(''%%s'', t.%1$I) else tocsin.long_text(format(''%%s'', t.%1$I)) end'
+        when base.typlen = -1 and base.oid <> 'numeric'::regtype
+            then 'case when octet_length(format(''%%s'', t.%1$I)) <= 100000
+                       then to_jsonb(t.%1$I) else to_jsonb(tocsin.long_text(format(''%%s'', t.%1$I))) end'
+        else 't.%1$I' end, name)
     from pg_type t join pg_type base on base.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
     where t.oid = type
 $$;
@@ -106,8 +110,8 @@ declare
     spoken text;
     stream text := quote_literal(w.box);
 begin
-    select string_agg(tocsin.attribute_value(c.name, c.type), ', ' order by array_position(w.key, c.number))
-               filter (where c.number = any (w.key)),
+    select string_agg(format('to_jsonb(%s)', tocsin.attribute_value(c.name, c.type)), ', '
+                      order by array_position(w.key, c.number)) filter (where c.number = any (w.key)),
            string_agg(format('%s as %I', tocsin.attribute_value(c.name, c.type), c.name), ', ')
                filter (where w.columns is null or c.number = any (w.columns)),
            string_agg(format('t.%I as %I, ', c.name, c.named), '') filter (where c.named is not null)
@@ -130,33 +134,87 @@ $$;
 -- (who writes into several takes them in that order: see README.md) and of the keys. A row that has another key or comes
 -- into another box is gone from there and new here.
 create or replace function tocsin.watch_statement(w tocsin.watches, operation text, condition text)
-returns text language sql stable as $$
-    select format($sql$
+returns text language plpgsql stable as $$
+declare
+    new  text := format('(%s) as new', tocsin.watch_rows(
+        w, case operation when 'delete' then '(select * from old_rows limit 0)' else 'new_rows' end));
+    old  text := format('(%s) as old', tocsin.watch_rows(
+        w, case operation when 'insert' then '(select * from new_rows limit 0)' else 'old_rows' end));
+    rows text;
+begin
+    case operation
+    when 'insert' then
+        rows := 'select ''insert'' as what, new."tocsin.stream" as stream, new."tocsin.key" as key, new."tocsin.row" as data from '
+            || new || case when condition is null then '' else format(' left join %s on true', old) end || ' where true';
+    when 'delete' then
+        rows := 'select ''delete'' as what, old."tocsin.stream" as stream, old."tocsin.key" as key, old."tocsin.row" as data from '
+            || old || case when condition is null then '' else format(' left join %s on true', new) end || ' where true';
+    when 'update' then
+        rows := format($sql$
+            select it.what, coalesce(new."tocsin.stream", old."tocsin.stream") as stream,
+                   coalesce(new."tocsin.key", old."tocsin.key") as key,
+                   coalesce(new."tocsin.row", old."tocsin.row") || case it.what when 'update' then
+                       (select jsonb_object_agg('old.' || o.key, o.value) from jsonb_each(old."tocsin.row") as o
+                        where o.value is distinct from new."tocsin.row" -> o.key) else '{}' end as data
+            from %s full join %s on new."tocsin.key" = old."tocsin.key"%s
+            cross join lateral (select case when old."tocsin.key" is null then 'insert'
+                                            when new."tocsin.key" is null then 'delete' else 'update' end) as it (what)
+            where new."tocsin.row" is distinct from old."tocsin.row"$sql$,
+            new, old, case when w.box is null then ' and new."tocsin.stream" = old."tocsin.stream"' end);
+    end case;
+    -- (What is in order is evaluated once, however often it is spoken of.)
+    return format($sql$
         insert into tocsin.events (stream, kind, data)
         select r.stream, 'row.' || r.what || case r.what when 'insert' then 'ed' else 'd' end,
-               case when pg_column_size(r.data) <= 1000000 then r.about || r.data else r.about || '{"too-large": true}' end
-        from (select coalesce(new."tocsin.stream", old."tocsin.stream") as stream, it.what,
-                     coalesce(new."tocsin.key", old."tocsin.key") as key,
-                     jsonb_build_object('table', %L::text, 'operation', it.what,
-                                        'key', coalesce(new."tocsin.key", old."tocsin.key")) as about,
-                     coalesce(new."tocsin.row", old."tocsin.row") || %s as data
-              from (%s) as new full join (%s) as old on new."tocsin.key" = old."tocsin.key"%s
-              cross join lateral (values (case when old."tocsin.key" is null then 'insert'
-                                               when new."tocsin.key" is null then 'delete' else 'update' end)) as it (what)
-              where new."tocsin.row" is distinct from old."tocsin.row"%s) as r
-        where r.stream is not null
-        order by r.stream, r.key
-        $sql$,
-        tocsin.table_name(w.relation),
-        case operation when 'update' then
-            'case it.what when ''update'' then
-                 (select jsonb_object_agg(''old.'' || o.key, o.value) from jsonb_each(old."tocsin.row") as o
-                  where o.value is distinct from new."tocsin.row" -> o.key)
-             else ''{}'' end' else '''{}''::jsonb' end,
-        tocsin.watch_rows(w, case operation when 'delete' then '(select * from old_rows limit 0)' else 'new_rows' end),
-        tocsin.watch_rows(w, case operation when 'insert' then '(select * from new_rows limit 0)' else 'old_rows' end),
-        case when w.box is null then ' and new."tocsin.stream" = old."tocsin.stream"' end,
-        ' and (' || condition || E'\n)')
+               jsonb_build_object('table', %L::text, 'operation', r.what, 'key', r.key)
+                   || case when pg_column_size(r.data) <= 1000000 then r.data else '{"too-large": true}' end
+        from (%s%s order by stream, key) as r
+        where r.stream is not null$sql$,
+        tocsin.table_name(w.relation), rows, ' and (' || condition || E'\n)');
+end
+$$;
+
+-- The statements of a watch, as the table is now: those of its operations, with its condition and, should that fail,
+-- without; or the fault for which nothing can be told.
+create or replace function tocsin.watch_statements(w tocsin.watches) returns jsonb language plpgsql stable as $$
+declare
+    fault text := tocsin.watch_fault(w);
+begin
+    if fault is not null then
+        return jsonb_build_object('fault', fault);
+    end if;
+    return (select jsonb_object_agg(operation || ' when', tocsin.watch_statement(w, operation, w.condition))
+                || jsonb_object_agg(operation, tocsin.watch_statement(w, operation, null))
+            from unnest(w.operations) as operation);
+end
+$$;
+
+-- All of the table that these statements depend on: its names, its columns, its unique indexes.
+create or replace function tocsin.table_shape(relation regclass) returns text language sql stable as $$
+    select concat_ws(' ', relation::oid, tocsin.table_name(relation),
+        (select string_agg(concat_ws(',', a.attnum, a.attname, a.atttypid, a.attnotnull), ' ' order by a.attnum)
+         from pg_attribute a where a.attrelid = relation and a.attnum > 0 and not a.attisdropped),
+        (select string_agg(i.indexrelid::text, ' ' order by i.indexrelid)
+         from pg_index i where i.indrelid = relation and i.indisunique and i.indisvalid))
+$$;
+
+-- Makes the statements anew of up to `most` tables that have changed since, and forgets those that were dropped; answers how
+-- many. Until then a writer makes them each time, which takes milliseconds. (One that is being watched anew is left alone.)
+create or replace function tocsin.refresh_watches(most integer) returns bigint language sql as $$
+    with gone as (
+        delete from tocsin.watches w
+        where w.relation = any (array(select relation from tocsin.watches o
+                                      where not exists (select from pg_class c where c.oid = o.relation)
+                                      limit most for update skip locked))
+        returning 1),
+    changed as (
+        update tocsin.watches w set shape = tocsin.table_shape(w.relation), statements = tocsin.watch_statements(w)
+        where w.relation = any (array(select relation from tocsin.watches o
+                                      where o.shape <> tocsin.table_shape(o.relation)
+                                        and exists (select from pg_class c where c.oid = o.relation)
+                                      limit most for update skip locked))
+        returning 1)
+    select greatest((select count(*) from gone), (select count(*) from changed))
 $$;
 
 -- The trigger of watched tables and of their partitions. Their writers need no right in the schema tocsin, so it runs with
@@ -166,8 +224,8 @@ create or replace function tocsin.watched() returns trigger language plpgsql sec
 set search_path = pg_catalog, pg_temp set timezone = 'UTC' set intervalstyle = 'postgres' set bytea_output = 'hex'
 as $$
 declare
-    w     tocsin.watches;
-    fault text;
+    w    tocsin.watches;
+    made jsonb; -- what is executed
 begin
     select * into w from tocsin.watches
     where relation = tg_relid::regclass or relation in (select pg_partition_ancestors(tg_relid));
@@ -183,15 +241,18 @@ begin
         where w.box is not null;
         return null;
     end if;
-    fault := tocsin.watch_fault(w);
-    if fault is not null then
-        raise warning 'rows of % are not told of: %', tocsin.table_name(w.relation), fault
+    made := w.statements;
+    if w.shape <> tocsin.table_shape(w.relation) then
+        made := tocsin.watch_statements(w);
+    end if;
+    if made ? 'fault' then
+        raise warning 'rows of % are not told of: %', tocsin.table_name(w.relation), made ->> 'fault'
             using hint = 'Call tocsin.watch again, or tocsin.unwatch.';
         return null;
     end if;
     if w.condition is not null then
         begin
-            execute tocsin.watch_statement(w, lower(tg_op), w.condition);
+            execute made ->> (lower(tg_op) || ' when');
             return null;
         exception when others then
             -- What the log refuses is not the condition's fault, and not to be tried again here.
@@ -202,7 +263,7 @@ begin
                 using hint = 'Call tocsin.watch again, or tocsin.unwatch.';
         end;
     end if;
-    execute tocsin.watch_statement(w, lower(tg_op), null);
+    execute made ->> lower(tg_op);
     return null;
 end
 $$;
@@ -245,6 +306,8 @@ begin
         w.box := tocsin.box_stream(box);
     end if;
     perform tocsin.check_watch(w);
+    w.shape := tocsin.table_shape(relation);
+    w.statements := tocsin.watch_statements(w);
 
     delete from tocsin.watches known
     where known.relation = watch.relation or not exists (select from pg_class c where c.oid = known.relation);
@@ -373,10 +436,13 @@ begin
     if strpos(w.condition, ';') > 0 then
         raise exception 'the condition must be one expression, without ;' using errcode = 'invalid_parameter_value', column = 'when';
     end if;
-    execute format(E'explain select case when %1$s\n then (%1$s\n)::boolean end from (%2$s) as new, (%2$s) as old where (%1$s\n)',
-                   w.condition, tocsin.watch_rows(w, w.relation::text));
-exception when syntax_error_or_access_rule_violation or data_exception or feature_not_supported then
-    raise exception 'the condition cannot be used: %', sqlerrm using errcode = 'invalid_parameter_value', column = 'when';
+    begin
+        execute format(
+            E'explain select case when %1$s\n then (%1$s\n)::boolean end from (%2$s) as new, (%2$s) as old where (%1$s\n)',
+            w.condition, tocsin.watch_rows(w, w.relation::text));
+    exception when syntax_error_or_access_rule_violation or data_exception or feature_not_supported then
+        raise exception 'the condition cannot be used: %', sqlerrm using errcode = 'invalid_parameter_value', column = 'when';
+    end;
 end
 $$;
 
@@ -407,3 +473,6 @@ begin
     return was;
 end
 $$;
+
+-- This file is loaded because something is new: what an older one made is made anew (tocsin.refresh_watches).
+update tocsin.watches set shape = '';

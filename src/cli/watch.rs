@@ -66,10 +66,7 @@ pub(super) async fn unwatch(args: UnwatchArgs) -> anyhow::Result<()> {
 }
 
 /// Works on the database, beside a server as well as without one.
-async fn on<T>(
-    database: DatabaseArgs,
-    work: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
+async fn on<T>(database: DatabaseArgs, work: impl AsyncFnOnce(&Database) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let choice = database.resolve()?;
     if let DatabaseChoice::Embedded(dir) = &choice
         && !dir.exists()
@@ -101,8 +98,7 @@ async fn list(database: &Database) -> anyhow::Result<()> {
     let widths: Vec<usize> =
         (0..6).map(|n| lines.iter().map(|line| line[n].chars().count()).max().unwrap_or(0)).collect();
     for line in &lines {
-        let cells: Vec<String> =
-            line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
         println!("{}", cells.join("  ").trim_end());
     }
     for Watched { name, fault, .. } in &watched {

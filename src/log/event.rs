@@ -368,12 +368,7 @@ impl Event {
 
     /// The event's notification body in a format, with or without attributes, made once by whoever asks first and shared
     /// by all.
-    pub fn body(
-        &self,
-        format: Format,
-        attributes: bool,
-        make: impl FnOnce(&Event) -> Option<String>,
-    ) -> Option<&str> {
+    pub fn body(&self, format: Format, attributes: bool, make: impl FnOnce(&Event) -> Option<String>) -> Option<&str> {
         let bodies = if attributes { self.detailed.get_or_init(Box::default) } else { &self.bodies };
         let body = match format {
             Format::Json => &bodies[0],

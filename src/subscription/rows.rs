@@ -68,9 +68,7 @@ pub async fn create(database: &Database, new: NewSubscription, most: Most) -> Re
     let transaction = client.transaction().await?;
     let creation = match made_before(&transaction, &new).await? {
         None => Creation::New(Box::new(append_new(&transaction, new, most).await?)),
-        Some(there) if is_same(&there, &new) => {
-            Creation::There(Box::new(repeat(&transaction, there, new).await?))
-        }
+        Some(there) if is_same(&there, &new) => Creation::There(Box::new(repeat(&transaction, there, new).await?)),
         Some(other) => Creation::Duplicate(other.id),
     };
     transaction.commit().await?;

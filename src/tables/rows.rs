@@ -80,9 +80,8 @@ pub async fn get(database: &Database, table: &str, key: &str) -> Result<TableRow
 /// the column that there is not, or whose value cannot be.
 pub async fn change(database: &Database, table: &str, key: &str, change: &str) -> Result<TableRow> {
     let client = database.get().await?;
-    let statement = client
-        .prepare_cached("select key, content::text from tocsin.change_row($1, $2, $3::text::jsonb)")
-        .await?;
+    let statement =
+        client.prepare_cached("select key, content::text from tocsin.change_row($1, $2, $3::text::jsonb)").await?;
     let row = client.query_opt(&statement, &[&table, &key, &change]).await.map_err(refused)?;
     row.as_ref().map(table_row).ok_or(NO_ROW)
 }

@@ -12,8 +12,19 @@ async fn watch(database: &Database, arguments: &[&str]) -> std::process::Output 
 async fn a_table_is_watched_listed_and_unwatched_from_the_command_line() {
     let (database, sql) = movies().await;
     assert_eq!(stdout(&watch(&database, &["--list"]).await), "no table is watched\n");
-    let all = ["movies", "--key", "id", "--box", "films", "--columns", "title,premiere", "--operations", "insert,update",
-               "--when", "new.id > 1"];
+    let all = [
+        "movies",
+        "--key",
+        "id",
+        "--box",
+        "films",
+        "--columns",
+        "title,premiere",
+        "--operations",
+        "insert,update",
+        "--when",
+        "new.id > 1",
+    ];
     assert_eq!(stdout(&watch(&database, &all).await), "movies is watched: its rows are told in films\n");
     run(&sql, "insert into movies values (1, 'a'), (2, 'b'); delete from movies").await;
     assert_eq!(kinds(&sql, "films").await, ["row.inserted 2"]);
@@ -22,7 +33,10 @@ async fn a_table_is_watched_listed_and_unwatched_from_the_command_line() {
     assert_eq!(stdout(&watch(&database, &["--list"]).await), listed);
     run(&sql, "alter table movies drop constraint movies_pkey").await;
     let said = stdout(&watch(&database, &["--list"]).await);
-    assert!(said.ends_with("\nrows of movies are not told of: its key is not unique and not null any more\n"), "{said}");
+    assert!(
+        said.ends_with("\nrows of movies are not told of: its key is not unique and not null any more\n"),
+        "{said}"
+    );
     let unwatch = ["unwatch", "--database-url", database.url(), "movies"];
     assert_eq!(stdout(&tocsin(&unwatch).await), "movies is not watched any more\n");
     refused(&tocsin(&unwatch).await, "movies is not watched");
@@ -35,7 +49,8 @@ async fn what_is_wrong_is_said_in_words() {
     asked(&["nothing", "--key", "id", "--box", "b"], "relation \"nothing\" does not exist").await;
     asked(&["movies", "--key", "title", "--box", "b"], "(ALTER TABLE public.movies ADD PRIMARY KEY (title))").await;
     asked(&["movies", "--key", "id", "--box", "b", "--operations", "truncate"], "operations must be some of").await;
-    asked(&["movies", "--key", "id", "--box", "b", "--when", "new.x"], "the condition cannot be used: column new.x").await;
+    asked(&["movies", "--key", "id", "--box", "b", "--when", "new.x"], "the condition cannot be used: column new.x")
+        .await;
     asked(&["movies", "--key", "id"], "--box").await;
     asked(&["movies", "--list"], "cannot be used with").await;
     let dir = tempfile::tempdir().unwrap().path().join("none");

@@ -45,7 +45,8 @@ async fn columns_that_are_renamed_are_followed() {
     let expected = json!({ "Event-Kind": "row.updated", "table": "films", "operation": "update", "key": 1,
                            "First Night": "2026-01-02", "old.First Night": "2026-01-01" });
     assert_eq!(told[1], expected);
-    let listed = "select count(*) from tocsin.watched_tables where name = 'films' and key = '{number}' and box = 'column:of'
+    let listed =
+        "select count(*) from tocsin.watched_tables where name = 'films' and key = '{number}' and box = 'column:of'
                   and columns = '{First Night}' and fault is null";
     assert_eq!(count(&sql, listed).await, 1);
 }
@@ -54,7 +55,11 @@ async fn columns_that_are_renamed_are_followed() {
 async fn a_column_may_change_its_type_and_a_dropped_one_is_left_out() {
     let (_database, sql) = watched("key => 'id', box => 'movies', columns => '{title,premiere}'").await;
     run(&sql, "insert into movies values (1, 'a', null, '2026-01-01')").await;
-    run(&sql, "alter table movies alter premiere type text using '<' || premiere || '>'; update movies set title = 'b'").await;
+    run(
+        &sql,
+        "alter table movies alter premiere type text using '<' || premiere || '>'; update movies set title = 'b'",
+    )
+    .await;
     assert_eq!(told(&sql, "movies").await[1]["premiere"], "<2026-01-01>");
     run(&sql, "alter table movies drop premiere; update movies set title = 'c'").await;
     let last = told(&sql, "movies").await.pop().unwrap();
@@ -93,7 +98,11 @@ async fn a_condition_that_fails_warns_its_writers_and_all_rows_are_told_of() {
     run(&sql, "select tocsin.watch('movies', 'id', 'movies', \"when\" => 'new.genre is not null'); alter table movies drop genre").await;
     assert!(warned(&database, "insert into movies values (6, 'f')").await.contains("does not exist"));
     assert_eq!(kinds(&sql, "movies").await.len(), 4);
-    assert_eq!(count(&sql, "select head_seq from tocsin.streams where stream = 'default/movies'").await, 4, "without a gap");
+    assert_eq!(
+        count(&sql, "select head_seq from tocsin.streams where stream = 'default/movies'").await,
+        4,
+        "without a gap"
+    );
 }
 
 #[tokio::test]
@@ -109,9 +118,26 @@ async fn a_table_that_is_dropped_is_not_listed_any_more_and_may_come_again() {
 }
 
 #[tokio::test]
+async fn what_tells_of_a_table_that_changed_is_made_anew_by_maintenance() {
+    let (_database, sql) = watched("key => 'id', box => 'movies', columns => '{title}'").await;
+    let refresh = "select tocsin.refresh_watches(10)";
+    assert_eq!(count(&sql, refresh).await, 0);
+    run(&sql, "alter table movies rename title to name; insert into movies (id, name) values (1, 'a')").await;
+    assert_eq!(count(&sql, refresh).await, 1);
+    assert_eq!(count(&sql, refresh).await, 0);
+    run(&sql, "insert into movies (id, name) values (2, 'b')").await;
+    let told = told(&sql, "movies").await;
+    assert_eq!((&told[0]["name"], &told[1]["name"]), (&json!("a"), &json!("b")), "before and after");
+    run(&sql, "drop table movies").await;
+    assert_eq!(count(&sql, refresh).await, 1);
+    assert_eq!(count(&sql, "select count(*) from tocsin.watches").await, 0);
+}
+
+#[tokio::test]
 async fn a_restored_dump_finds_its_columns_by_name() {
     let (database, sql) = movies().await;
-    run(&sql, "alter table movies drop genre; alter table movies add genre text; alter table movies drop director").await;
+    run(&sql, "alter table movies drop genre; alter table movies add genre text; alter table movies drop director")
+        .await;
     run(&sql, "select tocsin.watch('movies', 'id', 'movies', columns => '{genre}')").await;
     // What pg_dump does: the table is made without the numbers of dropped columns, with another oid.
     run(
@@ -121,7 +147,8 @@ async fn a_restored_dump_finds_its_columns_by_name() {
          insert into movies (id, title, genre) values (1, 'a', 'War')",
     )
     .await;
-    let expected = json!({ "Event-Kind": "row.inserted", "table": "movies", "operation": "insert", "key": 1, "genre": "War" });
+    let expected =
+        json!({ "Event-Kind": "row.inserted", "table": "movies", "operation": "insert", "key": 1, "genre": "War" });
     assert_eq!(told(&sql, "movies").await, [expected]);
     drop(database);
 }

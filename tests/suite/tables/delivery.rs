@@ -91,7 +91,10 @@ async fn what_cannot_be_understood_of_x_attributes_is_refused() {
     let channel = server.api.channel("alice").await;
     let wish = json!({ "nmsSubscription": { "callbackReference": { "notifyURL": channel["callbackURL"] }, "x-attributes": "maybe" } });
     let answer = server.api.post("/nms/v1/default/movies/subscriptions", wish).await;
-    assert_eq!((answer.status.as_u16(), answer.fault()), (400, ("SVC0003".to_owned(), vec!["x-attributes".to_owned(), "true, false".to_owned()])));
+    assert_eq!(
+        (answer.status.as_u16(), answer.fault()),
+        (400, ("SVC0003".to_owned(), vec!["x-attributes".to_owned(), "true, false".to_owned()]))
+    );
     server.stop().await;
 }
 
@@ -100,7 +103,11 @@ async fn a_client_resumes_from_its_token_after_a_restart_of_the_server() {
     let (database, server, sql) = served().await;
     let (subscription, mut socket) = follow(&server.api, json!({ "filter": with_attribute("old.title", "b") })).await;
     let token = subscription["restartToken"].clone();
-    run(&sql, "insert into movies (id, title) select i, 'a' from generate_series(1, 20) i; update movies set title = 'b'").await;
+    run(
+        &sql,
+        "insert into movies (id, title) select i, 'a' from generate_series(1, 20) i; update movies set title = 'b'",
+    )
+    .await;
     run(&sql, "update movies set title = 'c' where id <= 10").await;
     let first = socket.lists(10).await;
     socket.vanish();
@@ -113,7 +120,8 @@ async fn a_client_resumes_from_its_token_after_a_restart_of_the_server() {
     for (n, list) in all.iter().enumerate() {
         assert_eq!((list.index, carried(list, "key")), (n as i64 + 1, json!([(n + 1).to_string()])));
     }
-    let tokens = |lists: &[crate::support::client::EventList]| lists.iter().map(|list| list.token.clone()).collect::<Vec<_>>();
+    let tokens =
+        |lists: &[crate::support::client::EventList]| lists.iter().map(|list| list.token.clone()).collect::<Vec<_>>();
     assert_eq!(tokens(&all[..10]), tokens(&first), "the same events at the same places");
     server.stop().await;
 }

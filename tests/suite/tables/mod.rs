@@ -15,7 +15,8 @@ use tokio_postgres::Client;
 use crate::support::client::EventList;
 use crate::support::postgres::Database;
 
-const MOVIES: &str = "create table movies (id bigint primary key, title text not null, director text, premiere date, genre text)";
+const MOVIES: &str =
+    "create table movies (id bigint primary key, title text not null, director text, premiere date, genre text)";
 const WATCH: &str = "select tocsin.watch('movies', key => 'id', box => 'movies')";
 
 /// A database with an empty table of movies, which is not watched yet.

@@ -38,7 +38,10 @@ async fn rows_are_told_of_once_through_the_parent_and_directly() {
         assert_eq!(kinds(&sql, "films").await.split_off(before), [expected], "{statement}");
     }
     let updated = &told(&sql, "films").await[4];
-    assert_eq!((&updated["table"], &updated["title"], &updated["old.title"]), (&json!("films"), &json!("B"), &json!("b")));
+    assert_eq!(
+        (&updated["table"], &updated["title"], &updated["old.title"]),
+        (&json!("films"), &json!("B"), &json!("b"))
+    );
 }
 
 #[tokio::test]
@@ -77,9 +80,11 @@ async fn truncating_tells_which_partitions_are_empty_now() {
     let (_database, sql) = films().await;
     run(&sql, "truncate films_new; truncate films_far").await;
     let told = told(&sql, "films").await;
-    let partitions: Vec<_> = told.iter().map(|told| (&told["Event-Kind"], &told["table"], &told["partition"])).collect();
+    let partitions: Vec<_> =
+        told.iter().map(|told| (&told["Event-Kind"], &told["table"], &told["partition"])).collect();
     let truncated = json!("table.truncated");
-    let expected = [(&truncated, &json!("films"), &json!("films_new")), (&truncated, &json!("films"), &json!("films_22"))];
+    let expected =
+        [(&truncated, &json!("films"), &json!("films_new")), (&truncated, &json!("films"), &json!("films_22"))];
     assert_eq!(partitions, expected);
 }
 

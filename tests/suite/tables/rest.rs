@@ -8,20 +8,27 @@ use crate::support::server::Server;
 
 async fn served() -> (Database, Server, Client) {
     let (database, sql) = watched("key => 'id', box => 'movies', columns => '{title,premiere}'").await;
-    run(&sql, "insert into movies select i, 't' || i, 'hidden', date '2026-01-01' + i from generate_series(1, 7) i").await;
+    run(&sql, "insert into movies select i, 't' || i, 'hidden', date '2026-01-01' + i from generate_series(1, 7) i")
+        .await;
     let server = Server::start(&database).await;
     (database, server, sql)
 }
 
 fn is_fault(answer: &Answer, status: u16, code: &str, variable: &str) {
-    assert_eq!((answer.status.as_u16(), answer.fault()), (status, (code.to_owned(), vec![variable.to_owned()])), "{}", answer.text);
+    assert_eq!(
+        (answer.status.as_u16(), answer.fault()),
+        (status, (code.to_owned(), vec![variable.to_owned()])),
+        "{}",
+        answer.text
+    );
 }
 
 #[tokio::test]
 async fn watched_tables_are_listed() {
     let (_database, server, sql) = served().await;
     run(&sql, "create schema sales; create table sales.orders (id int primary key, state text)").await;
-    run(&sql, "select tocsin.watch('sales.orders', 'id', 'shop/orders', null, '{insert}', 'new.state is not null')").await;
+    run(&sql, "select tocsin.watch('sales.orders', 'id', 'shop/orders', null, '{insert}', 'new.state is not null')")
+        .await;
     let listed = server.api.get("/api/tables").await.json();
     let url = |name: &str| format!("{}/api/tables/{name}", server.api.url);
     let movies = json!({ "name": "movies", "key": ["id"], "box": "movies", "columns": ["title", "premiere"],
@@ -91,7 +98,10 @@ async fn keys_of_several_columns_and_of_any_text_can_be_named() {
 async fn a_row_is_changed_and_told_of() {
     let (_database, server, sql) = served().await;
     let answer = server.api.put("/api/tables/movies/3", json!({ "premiere": "2027-01-01", "title": "new" })).await;
-    assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({ "id": 3, "title": "new", "premiere": "2027-01-01" })));
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()),
+        (200, json!({ "id": 3, "title": "new", "premiere": "2027-01-01" }))
+    );
     let last = told(&sql, "movies").await.pop().unwrap();
     assert_eq!((&last["old.title"], &last["old.premiere"]), (&json!("t3"), &json!("2026-01-04")));
     let events = told(&sql, "movies").await.len();
@@ -167,8 +177,21 @@ async fn a_change_that_cannot_be_is_refused_and_named() {
 async fn what_is_not_there_is_404_and_verbs_that_are_not_405() {
     let (_database, server, sql) = served().await;
     run(&sql, "create table secret (id int primary key); insert into secret values (1)").await;
-    for path in ["movies/99", "movies/x", "movies/1%20or%201=1", "movies/%00", "secret", "secret/1", "tocsin.events", "pg_class",
-                 "movies%3B%20drop%20table%20movies", "movies%22%20--", "%22movies%22", "MOVIES", "movies%00"] {
+    for path in [
+        "movies/99",
+        "movies/x",
+        "movies/1%20or%201=1",
+        "movies/%00",
+        "secret",
+        "secret/1",
+        "tocsin.events",
+        "pg_class",
+        "movies%3B%20drop%20table%20movies",
+        "movies%22%20--",
+        "%22movies%22",
+        "MOVIES",
+        "movies%00",
+    ] {
         is_fault(&server.api.get(&format!("/api/tables/{path}")).await, 404, "SVC0004", "Request-URI");
         if path.contains('/') {
             is_fault(&server.api.put(&format!("/api/tables/{path}"), json!({})).await, 404, "SVC0004", "Request-URI");

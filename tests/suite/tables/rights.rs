@@ -14,9 +14,11 @@ async fn role(sql: &Client, name: &str) -> String {
 async fn a_writer_needs_no_right_but_those_on_the_table() {
     let (_database, sql) = watched("key => 'id', box => 'movies', \"when\" => 'new.id < 9 or new.id is null'").await;
     let writer = role(&sql, "writer").await;
-    run(&sql, &format!("grant select, insert, update, delete, truncate on movies to {writer}; set role {writer}")).await;
+    run(&sql, &format!("grant select, insert, update, delete, truncate on movies to {writer}; set role {writer}"))
+        .await;
     assert_eq!(refusal(&sql, "select * from tocsin.watches").await.0, "42501");
-    run(&sql, "insert into movies values (1, 'a'); update movies set title = 'b'; delete from movies; truncate movies").await;
+    run(&sql, "insert into movies values (1, 'a'); update movies set title = 'b'; delete from movies; truncate movies")
+        .await;
     run(&sql, "reset role").await;
     let kinds: Vec<Value> = told(&sql, "movies").await.into_iter().map(|told| told["Event-Kind"].clone()).collect();
     assert_eq!(kinds, ["row.inserted", "row.updated", "row.deleted", "table.truncated"]);
@@ -31,9 +33,11 @@ async fn the_owner_of_a_table_watches_it_when_he_may_write_watches() {
     assert_eq!(refusal(&sql, WATCH).await.0, "42501", "not everybody");
     let trigger = "create trigger mine after insert on movies for each statement execute function tocsin.watched()";
     assert_eq!(refusal(&sql, trigger).await.0, "42501");
-    let grant = format!("reset role; create table others (id int primary key);
+    let grant = format!(
+        "reset role; create table others (id int primary key);
         grant select, insert, update, delete on tocsin.watches to {owner};
-        grant execute on function tocsin.watched to {owner}; set role {owner}");
+        grant execute on function tocsin.watched to {owner}; set role {owner}"
+    );
     run(&sql, &grant).await;
     run(&sql, WATCH).await;
     let (state, said) = refusal(&sql, "select tocsin.watch('others', 'id', 'b')").await;
@@ -113,7 +117,11 @@ async fn what_cannot_be_asked_of_a_watch_is_refused_and_named() {
         ("'id', 'b', \"when\" => 'true /*'", "when", "the condition cannot be used: unterminated"),
         ("'id', 'b', \"when\" => ''", "when", "the condition cannot be used: syntax error"),
         ("'id', 'b', \"when\" => 'new.no = 1'", "when", "the condition cannot be used: column new.no does not exist"),
-        ("'id', 'b', \"when\" => 'new.id'", "when", "the condition cannot be used: argument of CASE/WHEN must be type boolean"),
+        (
+            "'id', 'b', \"when\" => 'new.id'",
+            "when",
+            "the condition cannot be used: argument of CASE/WHEN must be type boolean",
+        ),
         ("'id', 'b', \"when\" => 'count(*) > 0'", "when", "the condition cannot be used: aggregate functions"),
         ("'id', 'b', \"when\" => 'new.id = ''x'''", "when", "the condition cannot be used: invalid input syntax"),
     ] {
@@ -125,6 +133,10 @@ async fn what_cannot_be_asked_of_a_watch_is_refused_and_named() {
     }
     assert_eq!(count(&sql, "select count(*) from tocsin.watches").await, 0);
     // A comment behind a condition is none of our business.
-    run(&sql, "select tocsin.watch('movies', 'id', 'b', \"when\" => 'true -- always'); insert into movies values (1, 'a')").await;
+    run(
+        &sql,
+        "select tocsin.watch('movies', 'id', 'b', \"when\" => 'true -- always'); insert into movies values (1, 'a')",
+    )
+    .await;
     assert_eq!(kinds(&sql, "b").await, ["row.inserted 1"]);
 }

@@ -21,7 +21,8 @@ async fn each_change_of_a_row_is_an_event_with_its_values() {
                 "title": "Nine Bells", "premiere": "2026-04-03" }),
     ];
     assert_eq!(told(&sql, "movies").await, expected);
-    let objects = "select count(*) from tocsin.objects where box_id = 'movies' and attributes ->> 'title' = 'Nine Bells'";
+    let objects =
+        "select count(*) from tocsin.objects where box_id = 'movies' and attributes ->> 'title' = 'Nine Bells'";
     assert_eq!(count(&sql, objects).await, 3, "each is an object of the box");
 }
 
@@ -98,7 +99,8 @@ async fn a_condition_decides_over_the_new_and_the_old_row() {
 async fn boxes_come_from_a_column_and_rows_move_between_them() {
     let (_database, sql) = watched("key => 'id', box => 'column:director'").await;
     run(&sql, "insert into movies values (1, 'a', 'ada'), (2, 'b', 's/ines'), (3, 'c', null), (4, 'd', 'ada')").await;
-    run(&sql, "insert into movies values (5, 'e', ''), (6, 'f', 'a/b/c'), (7, 'g', '$channel/x'), (8, 'h', E'a\\nb')").await;
+    run(&sql, "insert into movies values (5, 'e', ''), (6, 'f', 'a/b/c'), (7, 'g', '$channel/x'), (8, 'h', E'a\\nb')")
+        .await;
     assert_eq!(kinds(&sql, "ada").await, ["row.inserted 1", "row.inserted 4"]);
     let others = "select count(*) from tocsin.events where kind = 'row.inserted' and stream <> 'default/ada'";
     assert_eq!(count(&sql, &format!("{others} and stream = 's/ines'")).await, 1);
@@ -113,11 +115,8 @@ async fn boxes_come_from_a_column_and_rows_move_between_them() {
 async fn upserts_copies_and_merges_are_told_of_by_what_they_do() {
     let (_database, sql) = watched("key => 'id', box => 'movies'").await;
     run(&sql, "insert into movies values (1, 'a')").await;
-    run(
-        &sql,
-        "insert into movies values (1, 'b'), (2, 'c') on conflict (id) do update set title = excluded.title",
-    )
-    .await;
+    run(&sql, "insert into movies values (1, 'b'), (2, 'c') on conflict (id) do update set title = excluded.title")
+        .await;
     let mut upserted = kinds(&sql, "movies").await.split_off(1);
     upserted.sort();
     assert_eq!(upserted, ["row.inserted 2", "row.updated 1"]);
@@ -126,7 +125,11 @@ async fn upserts_copies_and_merges_are_told_of_by_what_they_do() {
     sink.send(std::io::Cursor::new(b"3\td\n4\te\n".to_vec())).await.unwrap();
     sink.finish().await.unwrap();
     assert_eq!(kinds(&sql, "movies").await.split_off(3), ["row.inserted 3", "row.inserted 4"]);
-    run(&sql, "with gone as (delete from movies where id < 3 returning *) insert into movies select id + 10, title from gone").await;
+    run(
+        &sql,
+        "with gone as (delete from movies where id < 3 returning *) insert into movies select id + 10, title from gone",
+    )
+    .await;
     let mut both = kinds(&sql, "movies").await.split_off(5);
     both.sort();
     assert_eq!(both, ["row.deleted 1", "row.deleted 2", "row.inserted 11", "row.inserted 12"]);
@@ -146,9 +149,14 @@ async fn truncate_is_one_event_of_the_box() {
     run(&sql, "insert into movies values (1, 'a'), (2, 'b'); truncate movies").await;
     let last = told(&sql, "movies").await.pop().unwrap();
     assert_eq!(last, json!({ "Event-Kind": "table.truncated", "table": "movies", "operation": "truncate" }));
-    run(&sql, "select tocsin.watch('movies', key => 'id', box => 'column:title'); insert into movies values (1, 'a')").await;
+    run(&sql, "select tocsin.watch('movies', key => 'id', box => 'column:title'); insert into movies values (1, 'a')")
+        .await;
     run(&sql, "truncate movies").await;
-    assert_eq!(count(&sql, "select count(*) from tocsin.events where kind = 'table.truncated'").await, 1, "which boxes nobody knows");
+    assert_eq!(
+        count(&sql, "select count(*) from tocsin.events where kind = 'table.truncated'").await,
+        1,
+        "which boxes nobody knows"
+    );
 }
 
 #[tokio::test]
@@ -197,9 +205,17 @@ async fn values_too_long_for_an_event_are_told_apart_all_the_same() {
     assert_eq!(told[1]["old.title"], told[0]["title"]);
     // And a row of very many long ones says which one it is.
     let columns: Vec<String> = (0..60).map(|n| format!("c{n} text default repeat('x', 90000)")).collect();
-    run(&sql, &format!("create table wide (id int primary key, {}); select tocsin.watch('wide', 'id', 'wide')", columns.join(", "))).await;
+    run(
+        &sql,
+        &format!(
+            "create table wide (id int primary key, {}); select tocsin.watch('wide', 'id', 'wide')",
+            columns.join(", ")
+        ),
+    )
+    .await;
     run(&sql, "insert into wide values (1)").await;
-    let wide = json!({ "Event-Kind": "row.inserted", "table": "wide", "operation": "insert", "key": 1, "too-large": true });
+    let wide =
+        json!({ "Event-Kind": "row.inserted", "table": "wide", "operation": "insert", "key": 1, "too-large": true });
     assert_eq!(super::told(&sql, "wide").await, [wide]);
 }
 
@@ -210,10 +226,29 @@ async fn a_bulk_update_is_told_row_by_row_in_order() {
     run(&sql, "insert into movies select i, 't' || i from generate_series(1, 10000) i").await;
     run(&sql, "update movies set title = title || '!'").await;
     println!("20,000 rows in {:?}", began.elapsed());
-    let in_order = "select count(*) from (select seq, (data -> 'attributes' ->> 'key')::bigint as key from tocsin.events
+    let in_order =
+        "select count(*) from (select seq, (data -> 'attributes' ->> 'key')::bigint as key from tocsin.events
                     where stream = 'default/movies' and kind = 'row.updated') as e where seq = 10000 + key";
     assert_eq!(count(&sql, in_order).await, 10_000);
     assert_eq!(count(&sql, "select head_seq from tocsin.streams where stream = 'default/movies'").await, 20_000);
     let transactions = "select count(distinct xid) from tocsin.events where kind = 'row.updated'";
     assert_eq!(count(&sql, transactions).await, 1);
+}
+
+#[tokio::test]
+async fn rows_that_a_foreign_key_takes_along_are_told_of() {
+    let (_database, sql) = movies().await;
+    run(
+        &sql,
+        "create table staff (id int primary key, boss int references staff on update cascade on delete cascade, name text);
+         select tocsin.watch('staff', 'id', 'staff');
+         insert into staff values (1, null, 'a'), (2, 1, 'b'), (3, 2, 'c');
+         update staff set id = 10 where id = 1;
+         delete from staff where id = 10",
+    )
+    .await;
+    let mut changes = kinds(&sql, "staff").await.split_off(3);
+    assert_eq!(changes.drain(..3).collect::<Vec<_>>(), ["row.deleted 1", "row.updated 2", "row.inserted 10"]);
+    changes.sort();
+    assert_eq!(changes, ["row.deleted 10", "row.deleted 2", "row.deleted 3"]);
 }

@@ -29,10 +29,16 @@ async fn who_follows_a_film_learns_that_its_premiere_moves() {
     assert_eq!((answer.status.as_u16(), &answer.json()["premiere"]), (200, &json!("2026-06-19")));
     let list = socket.list().await;
     assert_eq!(carried(&list, "title"), json!(["The Cartographer"]));
-    assert_eq!((carried(&list, "old.premiere"), carried(&list, "premiere")), (json!(["2026-06-12"]), json!(["2026-06-19"])));
+    assert_eq!(
+        (carried(&list, "old.premiere"), carried(&list, "premiere")),
+        (json!(["2026-06-12"]), json!(["2026-06-19"]))
+    );
 
     run(&sql, "update movies set premiere = premiere + 7").await; // all of them
     let list = socket.list().await;
-    assert_eq!((carried(&list, "old.premiere"), carried(&list, "premiere")), (json!(["2026-06-19"]), json!(["2026-06-26"])));
+    assert_eq!(
+        (carried(&list, "old.premiere"), carried(&list, "premiere")),
+        (json!(["2026-06-19"]), json!(["2026-06-26"]))
+    );
     server.stop().await;
 }
