@@ -6,11 +6,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
 use super::{
-    Deferred, Due, EventType, NO_NOTIFICATION, NO_TARGET, NOT_DEFERRED, NewEvent, NewRoomMessage, Notification, Page, Place,
-    Preferences, Readed, Release, Since,
+    Deferred, Due, EventType, NO_NOTIFICATION, NO_TARGET, NOT_DEFERRED, NewEvent, NewRoomMessage, Notification, Page,
+    Place, Preferences, Readed, Release, Since,
 };
-use crate::base::{Error, Format, Result};
 use crate::base::ids::{ChannelId, Stream, UserId};
+use crate::base::{Error, Format, Result};
 use crate::channel::cursor::Cursor;
 use crate::channel::rows::{self as channels, Callback, Creation, NewChannel};
 use crate::channel::{Channel, Settings, Transport};
@@ -33,7 +33,8 @@ pub async fn declare_event_type(database: &Database, name: &str, title: &str, de
 pub async fn event_types(database: &Database) -> Result<Vec<EventType>> {
     let client = database.get().await?;
     let rows = client.query("select id, name, title, description from tocsin.event_types order by name", &[]).await?;
-    let event_type = |row: &Row| EventType { id: row.get(0), name: row.get(1), title: row.get(2), description: row.get(3) };
+    let event_type =
+        |row: &Row| EventType { id: row.get(0), name: row.get(1), title: row.get(2), description: row.get(3) };
     Ok(rows.iter().map(event_type).collect())
 }
 
@@ -119,12 +120,7 @@ pub async fn publish_to_room(database: &Database, message: &NewRoomMessage) -> R
 
 fn notification(row: &Row) -> Notification {
     let Json(event) = row.get("event");
-    Notification {
-        id: row.get("id"),
-        user: UserId::from_log(row.get("user_id")),
-        readed: row.get("readed"),
-        event,
-    }
+    Notification { id: row.get("id"), user: UserId::from_log(row.get("user_id")), readed: row.get("readed"), event }
 }
 
 /// A page of a user's notifications, of at most `limit`.
@@ -142,10 +138,7 @@ pub async fn list(database: &Database, user: &UserId, readed: Readed, place: Pla
         Place::After(id) => (None, Some(id), 0),
     };
     let rows = client
-        .query(
-            &statement,
-            &[&user.as_str(), &is_read, &since, &before, &after, &i64::from(limit), &i64::from(offset)],
-        )
+        .query(&statement, &[&user.as_str(), &is_read, &since, &before, &after, &i64::from(limit), &i64::from(offset)])
         .await?;
     let found = rows.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some());
     Ok(Page { count: rows.first().map_or(0, |row| row.get("count")), notifications: found.map(notification).collect() })

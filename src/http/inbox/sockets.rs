@@ -25,7 +25,13 @@ pub async fn inbox(app: State<App>, caller: Caller, query: Query, request: Reque
 }
 
 /// The minimal form of it; without an upgrade, the list of notifications.
-pub async fn minimal(app: State<App>, caller: Caller, query: Query, reads: Reads, request: Request) -> Result<Response> {
+pub async fn minimal(
+    app: State<App>,
+    caller: Caller,
+    query: Query,
+    reads: Reads,
+    request: Request,
+) -> Result<Response> {
     if !request.headers().contains_key(header::UPGRADE) {
         return Ok(notifications::list(app, caller, query, reads).await?.into_response());
     }
