@@ -80,7 +80,7 @@ async fn listen(
     app.delivery.drain.admit()?;
     let (response, upgrade) = match accept(&mut request) {
         Ok(accepted) => accepted,
-        Err(refused) => return Ok(refused),
+        Err(refused) => return Ok(*refused),
     };
     // Before the upgrade: what is written after it, its client can count on.
     let from = rows::listen_from(&app.database, &stream, since).await?;
