@@ -80,6 +80,7 @@ pub async fn publish(database: &Database, event: &NewEvent) -> Result<i64> {
                 &at,
                 &after,
                 &event.release.condition.as_ref().map(Json),
+                &event.owner,
             ],
         )
         .await?;
@@ -112,6 +113,7 @@ pub async fn publish_to_room(database: &Database, message: &NewRoomMessage) -> R
                 &at,
                 &after,
                 &message.release.condition.as_ref().map(Json),
+                &message.owner,
             ],
         )
         .await?;
@@ -280,10 +282,26 @@ pub async fn cancel(database: &Database, author: &UserId, id: i64) -> Result<()>
     if row.get(0) { Ok(()) } else { Err(NOT_DEFERRED) }
 }
 
-/// Releases one that is due; answers whether there was one, and in how many seconds the next one is.
-pub async fn release_one(database: &Database) -> Result<(bool, Option<f64>)> {
-    let row = database.get().await?.query_one("select * from tocsin.release_deferred()", &[]).await?;
-    Ok((row.get::<_, Option<i64>>(0).is_some(), row.get(1)))
+/// What came of looking for something that is due.
+#[derive(Debug)]
+pub enum Released {
+    /// One was released.
+    One,
+    /// One could not be, at this moment: what it is for is locked.
+    Held(i64),
+    /// Nothing is due; in so many seconds something is.
+    Nothing(Option<f64>),
+}
+
+/// Releases one that is due, of all but those left out.
+pub async fn release_one(database: &Database, leave: &[i64]) -> Result<Released> {
+    let release = "select released, held, seconds_to_next from tocsin.release_deferred($1)";
+    let row = database.get().await?.query_one(release, &[&leave]).await?;
+    Ok(match (row.get::<_, Option<i64>>(0), row.get(1)) {
+        (Some(_), _) => Released::One,
+        (None, Some(held)) => Released::Held(held),
+        (None, None) => Released::Nothing(row.get(2)),
+    })
 }
 
 /// The owner of the channels that bring an inbox to its user: nobody lists them or names them otherwise.

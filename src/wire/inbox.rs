@@ -32,6 +32,7 @@ pub fn read_event(mut fields: Fields, caller: Option<&UserId>) -> Result<NewEven
         channels: names(&mut fields, "channels")?,
         silent: fields.boolean("silent")?.unwrap_or(false),
         release: read_release(&mut fields)?,
+        owner: caller.map(|user| user.as_str().to_owned()),
     })
 }
 
@@ -52,6 +53,7 @@ pub fn read_room_message(mut fields: Fields, room: String, caller: Option<&UserI
         recipients,
         channels: names(&mut fields, "channels")?,
         release: read_release(&mut fields)?,
+        owner: caller.map(|user| user.as_str().to_owned()),
     })
 }
 

@@ -63,7 +63,7 @@ async fn an_event_waits_for_its_time_and_is_listed_until_then() {
 async fn it_can_be_cancelled_by_who_made_it() {
     let (database, server) = served().await;
     let (ann, bob) = (Inbox::of(&server, "ann"), Inbox::of(&server, "bob"));
-    let id = defer(&ann, json!({ "countdown": 3600 })).await;
+    let id = defer(&ann, json!({ "countdown": 3600, "author": "bob" })).await;
     let path = format!("/api/deferred/{id}");
     assert_eq!(bob.send(Method::DELETE, &path, None).await.status, 404, "it is not his");
     assert_eq!(bob.get("/api/deferred").await["results"], json!([]));
@@ -196,6 +196,21 @@ async fn what_cannot_be_released_does_not_hold_up_the_others() {
     assert_eq!(ended(&database, good).await.0, "released");
     let (how, why) = ended(&database, bad).await;
     assert!(how == "refused" && why.unwrap().contains("no event type fad"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_for_a_user_whose_inbox_is_held_does_not_hold_up_the_others() {
+    let (database, server) = served().await;
+    let (ann, holder) = (Inbox::of(&server, "ann"), database.connect().await);
+    ann.tell("held", "x").await;
+    holder.batch_execute("begin; select from tocsin.streams where stream = '$inbox/held' for update").await.unwrap();
+    let held = defer(&ann, json!({ "countdown": 0.2, "users": ["held"] })).await;
+    let free = defer(&ann, json!({ "countdown": 0.4 })).await;
+    assert_eq!(ended(&database, free).await.0, "released");
+    assert_eq!(said(&database, held).await.0, ["created"]);
+    holder.batch_execute("commit").await.unwrap();
+    assert_eq!(ended(&database, held).await.0, "released");
     server.stop().await;
 }
 

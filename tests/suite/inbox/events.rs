@@ -122,7 +122,11 @@ async fn what_cannot_be_published_is_refused_by_the_name_of_the_part() {
         let answer = server.api.post("/api/event-types", fields.clone()).await;
         assert_eq!((answer.status.as_u16(), answer.fault().1[0].as_str()), (400, part), "{fields}");
     }
-    for (part, fields) in [("name", json!({ "users": ["a"] })), ("users", json!({ "name": "a", "users": [] }))] {
+    for (part, fields) in [
+        ("name", json!({ "users": ["a"] })),
+        ("users", json!({ "name": "a", "users": [] })),
+        ("users", json!({ "name": "a", "users": ["a/b"] })),
+    ] {
         let answer = server.api.post("/api/groups", fields.clone()).await;
         assert_eq!((answer.status.as_u16(), answer.fault().1[0].as_str()), (400, part), "{fields}");
     }
