@@ -26,7 +26,7 @@ $$;
 
 -- The statement that reads rows `t` of a watched table: the key of each, and the row as JSON.
 create or replace function tocsin.select_rows(w tocsin.watches, source text) returns text language sql stable as $$
-    select format('select %s as key, to_jsonb("tocsin.seen".*) as content from %s as t cross join lateral (select %s) as "tocsin.seen"',
+    select format('select %s as key, to_json("tocsin.seen".*) as content from %s as t cross join lateral (select %s) as "tocsin.seen"',
         (select format('concat_ws('','', %s)', string_agg(format('format(''%%s'', t.%I)', name), ', ' order by place))
          from unnest(tocsin.column_names(w, w.key)) with ordinality as k (name, place)),
         source,
@@ -57,7 +57,7 @@ $$;
 
 -- Up to `most` rows of a watched table in the order of their keys, from the first one after the key `after` on.
 create or replace function tocsin.table_rows(named text, after text, most integer)
-returns table (key text, content jsonb) language plpgsql stable as $$
+returns table (key text, content json) language plpgsql stable as $$
 declare
     w tocsin.watches := tocsin.watched_table(named);
 begin
@@ -71,7 +71,7 @@ $$;
 
 -- One row, if there is such a one: of a text that cannot be a key, there is none.
 create or replace function tocsin.table_row(named text, of_key text)
-returns table (key text, content jsonb) language plpgsql stable as $$
+returns table (key text, content json) language plpgsql stable as $$
 declare
     w tocsin.watches := tocsin.watched_table(named);
 begin
@@ -84,7 +84,7 @@ $$;
 
 -- Changes columns of one row; answers what it has become, nothing when there is no such row.
 create or replace function tocsin.change_row(named text, of_key text, change jsonb)
-returns table (key text, content jsonb) language plpgsql as $$
+returns table (key text, content json) language plpgsql as $$
 declare
     w     tocsin.watches := tocsin.watched_table(named);
     given name[];

@@ -142,14 +142,7 @@ declare
         w, case operation when 'insert' then '(select * from new_rows limit 0)' else 'old_rows' end));
     rows text;
 begin
-    case operation
-    when 'insert' then
-        rows := 'select ''insert'' as what, new."tocsin.stream" as stream, new."tocsin.key" as key, new."tocsin.row" as data from '
-            || new || case when condition is null then '' else format(' left join %s on true', old) end || ' where true';
-    when 'delete' then
-        rows := 'select ''delete'' as what, old."tocsin.stream" as stream, old."tocsin.key" as key, old."tocsin.row" as data from '
-            || old || case when condition is null then '' else format(' left join %s on true', new) end || ' where true';
-    when 'update' then
+    if operation = 'update' then
         rows := format($sql$
             select it.what, coalesce(new."tocsin.stream", old."tocsin.stream") as stream,
                    coalesce(new."tocsin.key", old."tocsin.key") as key,
@@ -161,7 +154,14 @@ begin
                                             when new."tocsin.key" is null then 'delete' else 'update' end) as it (what)
             where new."tocsin.row" is distinct from old."tocsin.row"$sql$,
             new, old, case when w.box is null then ' and new."tocsin.stream" = old."tocsin.stream"' end);
-    end case;
+    else
+        rows := format(
+            'select %L as what, %2$s."tocsin.stream" as stream, %2$s."tocsin.key" as key, %2$s."tocsin.row" as data from %3$s%4$s where true',
+            operation, case operation when 'insert' then 'new' else 'old' end,
+            case operation when 'insert' then new else old end,
+            case when condition is not null then
+                format(' left join %s on true', case operation when 'insert' then old else new end) end);
+    end if;
     -- (What is in order is evaluated once, however often it is spoken of.)
     return format($sql$
         insert into tocsin.events (stream, kind, data)
@@ -248,7 +248,9 @@ begin
     if made ? 'fault' then
         raise warning 'rows of % are not told of: %', tocsin.table_name(w.relation), made ->> 'fault'
             using hint = 'Call tocsin.watch again, or tocsin.unwatch.';
-        return null;
+    end if;
+    if not made ? lower(tg_op) then
+        return null; -- or a partition with triggers from before, which has come back
     end if;
     if w.condition is not null then
         begin

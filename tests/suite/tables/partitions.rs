@@ -76,6 +76,17 @@ async fn a_detached_partition_is_not_told_of_and_can_be_cleaned() {
 }
 
 #[tokio::test]
+async fn a_partition_that_comes_back_brings_no_operations_with_it() {
+    let (_database, sql) = films().await;
+    run(&sql, "insert into films values (1, 1990, 'a'); alter table films detach partition films_old").await;
+    run(&sql, "select tocsin.watch('films', 'id, year', 'films', operations => '{insert}')").await;
+    run(&sql, "alter table films attach partition films_old for values from (1900) to (2000)").await;
+    run(&sql, "update films_old set title = 'b'; insert into films_old values (2, 1990, 'c'); delete from films_old")
+        .await;
+    assert_eq!(kinds(&sql, "films").await, ["row.inserted [1,1990]", "row.inserted [2,1990]"]);
+}
+
+#[tokio::test]
 async fn truncating_tells_which_partitions_are_empty_now() {
     let (_database, sql) = films().await;
     run(&sql, "truncate films_new; truncate films_far").await;
