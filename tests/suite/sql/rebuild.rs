@@ -119,7 +119,9 @@ async fn over_http(api: &Api, rng: &mut StdRng, known: &mut Vec<(Value, Value)>)
             let fields = json!({ "channelType": kind, "channelData": data, "clientCorrelator": correlator });
             let channel = api.channel_with("alice", fields).await;
             api.post(channel["callbackURL"].as_str().unwrap(), json!({ "note": correlator })).await;
-            let subscription = api.subscribe_with("b1", &channel, json!({ "duration": 300, "x-attributes": rng.random_bool(0.5) })).await;
+            let subscription = api
+                .subscribe_with("b1", &channel, json!({ "duration": 300, "x-attributes": rng.random_bool(0.5) }))
+                .await;
             known.push((channel, subscription));
         }
     }

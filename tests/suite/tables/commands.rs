@@ -1,8 +1,15 @@
 //! `tocsin watch` and `tocsin unwatch`.
 
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
+
 use super::*;
 use crate::cli::{refused, run as tocsin, stdout};
-use crate::support::server::Program;
+use crate::support::server::{Program, Server};
+use crate::support::{PATIENCE, eventually};
 
 async fn watch(database: &Database, arguments: &[&str]) -> std::process::Output {
     tocsin(&[&["watch", "--database-url", database.url()], arguments].concat()).await
@@ -56,6 +63,30 @@ async fn what_is_wrong_is_said_in_words() {
     let dir = tempfile::tempdir().unwrap().path().join("none");
     let nowhere = ["watch", "--data-dir", dir.to_str().unwrap(), "--list"];
     refused(&tocsin(&nowhere).await, "there is nothing in");
+}
+
+#[tokio::test]
+async fn listen_follows_one_row_and_prints_its_values() {
+    let (database, sql) = watched("key => 'id', box => 'movies'").await;
+    let server = Server::start(&database).await;
+    let url = server.api.url.as_str();
+    let arguments = ["listen", "--server", url, "--user", "alice", "--box", "movies", "--with-attributes"];
+    let mut listener = Command::new(env!("CARGO_BIN_EXE_tocsin"))
+        .args([&arguments[..], &["--attribute", "key=2", "--attribute", "operation=update"]].concat())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(listener.stdout.take().unwrap()).lines();
+    let connected = async || (server.api.get("/readyz").await.json()["connections"] == 1).then_some(());
+    eventually("it is connected", connected).await;
+    run(&sql, "insert into movies values (1, 'a'), (2, 'b'); update movies set title = title || '!'").await;
+    let line = timeout(PATIENCE, lines.next_line()).await.expect("it prints nothing").unwrap().unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let list = EventList::of(&line["notificationList"][0]);
+    assert_eq!((carried(&list, "old.title"), carried(&list, "title")), (json!(["b"]), json!(["b!"])));
+    refused(&tocsin(&[&arguments[..], &["--attribute", "key"]].concat()).await, "NAME=VALUE is wanted");
+    server.stop().await;
 }
 
 #[tokio::test]
