@@ -187,6 +187,7 @@ impl Server {
         let keep = config.limits.events_keep_days;
         tasks.spawn("retention", maintenance::retention(database.clone(), keep, tasks.stopping()));
         tasks.spawn("callback keys", maintenance::callback_keys(database.clone(), tasks.stopping()));
+        tasks.spawn("watches", maintenance::watches(database.clone(), tasks.stopping()));
         let (expire, keep) = (config.limits.objects_expire_seconds, config.limits.tombstones_keep_seconds);
         tasks.spawn("objects", maintenance::objects(database.clone(), expire, keep, tasks.stopping()));
         tasks.spawn("terms", maintenance::terms::terms(database.clone(), tasks.stopping()));

@@ -314,12 +314,26 @@ impl Config {
         if !faults.is_empty() {
             bail!("{}", faults.join("\n"));
         }
-        let database =
-            choose_database(args.database.database_url, args.database.data_dir, file.database_url.clone(), file.data_dir.clone());
+        let database = choose_database(
+            args.database.database_url,
+            args.database.data_dir,
+            file.database_url.clone(),
+            file.data_dir.clone(),
+        );
         let allow_private_targets = args.allow_private_targets.or(file.allow_private_targets).unwrap_or(false);
         let drain_seconds = args.drain_seconds.or(file.drain_seconds).unwrap_or(DRAIN_SECONDS);
         let File { limits, push, event_types, groups, .. } = file;
-        Ok(Config { listen, database, public_url, limits, push, allow_private_targets, drain_seconds, event_types, groups })
+        Ok(Config {
+            listen,
+            database,
+            public_url,
+            limits,
+            push,
+            allow_private_targets,
+            drain_seconds,
+            event_types,
+            groups,
+        })
     }
 }
 

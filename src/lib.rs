@@ -21,6 +21,8 @@ pub mod store;
 
 pub mod inbox;
 
+pub mod tables;
+
 pub mod wire;
 
 pub mod delivery;

@@ -81,6 +81,7 @@ fn imports_go_downwards() {
         ("filter", &["subscription", "channel", "store", "wire", "delivery", "http", "app", "cli"]),
         ("inbox", &["subscription", "store", "wire", "delivery", "http", "app", "cli"]),
         ("store", &["subscription", "channel", "wire", "delivery", "http", "app", "cli"]),
+        ("tables", &["log", "filter", "subscription", "channel", "store", "wire", "delivery", "http", "app", "cli"]),
         ("subscription", &["store", "wire", "delivery", "http", "app", "cli"]),
         ("channel", &["store", "wire", "delivery", "http", "app", "cli"]),
         ("wire", &["delivery", "http", "app", "cli"]),
@@ -129,6 +130,7 @@ fn each_kind_of_effect_has_its_place() {
             "store/folders.rs",
             "store/moves.rs",
             "store/search/",
+            "tables/rows.rs",
         ],
     );
     for pure in [

@@ -39,6 +39,7 @@ fn subscription(format: Format) -> Subscription {
         callback_data: None,
         format,
         filter: None,
+        attributes: false,
         client_correlator: None,
         expires_at: DateTime::UNIX_EPOCH,
         remaining_seconds: 1,
@@ -51,7 +52,7 @@ fn subscription(format: Format) -> Subscription {
 fn body(bencher: Bencher, format: Format) {
     let (event, subscription) = (event(1), subscription(format));
     let url = urls().store_box(&subscription.of);
-    bencher.bench(|| nms::event(black_box(&event), &url, format));
+    bencher.bench(|| nms::event(black_box(&event), &url, format, false));
 }
 
 /// The `nmsEventList` around it.

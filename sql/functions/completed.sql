@@ -49,7 +49,9 @@ begin
         -- An application's own event is an object of its box, with its members as attributes.
         e.object_id := nextval('tocsin.object_ids');
         e.data := jsonb_build_object('attributes',
-            jsonb_strip_nulls(case jsonb_typeof(e.data) when 'object' then e.data else jsonb_build_object('data', e.data) end)
+            case when e.kind like 'row.%' and jsonb_typeof(e.data) = 'object' then e.data -- columns that are NULL (watch.sql)
+                 else jsonb_strip_nulls(case jsonb_typeof(e.data) when 'object' then e.data
+                                        else jsonb_build_object('data', e.data) end) end
             || jsonb_build_object('Event-Kind', e.kind));
     end case;
     return e;

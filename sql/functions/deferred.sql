@@ -37,14 +37,16 @@ end
 $$;
 
 -- Releases the one that has been due for longest and that nobody else releases at this moment. One a transaction: two
--- with the same audiences must not wait for each other. What cannot be released is refused, and the log says why.
-create or replace function tocsin.release_deferred(out released bigint, out seconds_to_next double precision)
+-- with the same audiences must not wait for each other. What cannot be released is refused, and the log says why. `held`:
+-- what it is for is locked by somebody; others need not wait for that, if the caller leaves it out for a while.
+create or replace function tocsin.release_deferred(
+    leave bigint[] default '{}', out released bigint, out held bigint, out seconds_to_next double precision)
 language plpgsql as $$
 declare
     it  tocsin.deferred;
     why text;
 begin
-    select * into it from tocsin.deferred d where d.due_at <= now()
+    select * into it from tocsin.deferred d where d.due_at <= now() and d.id <> all (leave)
     order by d.due_at, d.id limit 1 for update skip locked;
     if found then
         released := it.id;
@@ -56,7 +58,10 @@ begin
                         jsonb_build_object('result', tocsin.release(it.what, it.request)));
             end if;
         exception
-            when serialization_failure or deadlock_detected or lock_not_available or query_canceled then
+            when lock_not_available or deadlock_detected or query_canceled then
+                released := null;
+                held := it.id;
+            when serialization_failure then
                 raise; -- it is not at fault: again
             when others then
                 why := sqlerrm;

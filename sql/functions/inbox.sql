@@ -27,6 +27,7 @@ begin
     if coalesce(cardinality(users), 0) = 0 then
         raise exception 'a group has members' using errcode = 'invalid_parameter_value', column = 'users';
     end if;
+    perform tocsin.check_stream_name('$inbox/' || u) from unnest(users) as u;
     delete from tocsin.groups g where g.name = group_name and g.user_id <> all (users);
     insert into tocsin.groups (name, user_id) select distinct group_name, u from unnest(users) as u
     on conflict do nothing;
@@ -60,12 +61,12 @@ end
 $$;
 
 -- Something happened: tells all its audience, in one transaction. Answers the event's id, or, when it is for later
--- (deferred.sql), the id by which it waits.
+-- (deferred.sql), the id by which it waits; its owner, or else its author, can cancel it.
 create or replace function tocsin.publish(
     type text, title text, message text default '', data jsonb default null, author text default null,
     users text[] default null, to_group text default null, everybody boolean default false,
     channels text[] default null, silent boolean default false,
-    deliver_at timestamptz default null, condition jsonb default null)
+    deliver_at timestamptz default null, condition jsonb default null, owner text default null)
 returns bigint language plpgsql as $$
 declare
     of_type  jsonb := tocsin.event_type(type);
@@ -81,7 +82,7 @@ begin
         return tocsin.defer('event', jsonb_strip_nulls(jsonb_build_object(
             'type', type, 'title', title, 'message', message, 'data', data, 'author', author, 'users', users,
             'group', to_group, 'everybody', everybody, 'channels', channels, 'silent', silent)),
-            coalesce(deliver_at, now()), condition, author);
+            coalesce(deliver_at, now()), condition, coalesce(owner, author));
     end if;
     event_id := nextval('tocsin.object_ids');
     perform tocsin.notify_users(

@@ -5,7 +5,7 @@ create or replace function tocsin.publish_to_room(
     action text default null, obj text default null, url text default null, short_description text default null,
     silent boolean default false, extra_data jsonb default null, author text default null,
     recipients text[] default null, channels text[] default null,
-    deliver_at timestamptz default null, condition jsonb default null)
+    deliver_at timestamptz default null, condition jsonb default null, owner text default null)
 returns bigint language plpgsql as $$
 declare
     message jsonb := jsonb_strip_nulls(jsonb_build_object(
@@ -23,7 +23,7 @@ begin
                  ('action', action), ('obj', obj), ('url', url)) as given (part, value);
     if deliver_at is not null or condition is not null then
         return tocsin.defer('room', message || case when channels is null then '{}' else jsonb_build_object('channels', channels) end,
-                            coalesce(deliver_at, now()), condition, author);
+                            coalesce(deliver_at, now()), condition, coalesce(owner, author));
     end if;
     insert into tocsin.events (stream, kind, data) values ('$room/' || room, 'room.published', message)
     returning object_id, edited_at into message_id, at;

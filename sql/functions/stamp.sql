@@ -105,8 +105,10 @@ end
 $$;
 
 -- Runs when a transaction that marked a stream open ends: writes the head back, once per stream. (After SET
--- CONSTRAINTS ... IMMEDIATE it runs after every event instead, which is slower and just as right.)
-create or replace function tocsin.settle() returns trigger language plpgsql as $$
+-- CONSTRAINTS ... IMMEDIATE it runs after every event instead, which is slower and just as right.) With the rights of its
+-- owner: a writer of a watched table (watch.sql) has none here, and it is he who commits.
+create or replace function tocsin.settle() returns trigger language plpgsql
+security definer set search_path = pg_catalog, pg_temp as $$
 declare
     newest tocsin.events;
 begin

@@ -74,18 +74,11 @@ impl Client {
         })
     }
 
-    pub async fn subscribe(
-        &self,
-        box_id: &str,
-        channel: &Channel,
-        token: Option<&str>,
-    ) -> anyhow::Result<Subscription> {
+    /// A subscription with these fields, besides the callbackReference.
+    pub async fn subscribe(&self, box_id: &str, channel: &Channel, mut fields: Value) -> anyhow::Result<Subscription> {
         let url = format!("{}/nms/v1/{}/{}/subscriptions", self.server, segment(&self.store), segment(box_id));
-        let mut body = json!({ "nmsSubscription": {
-            "callbackReference": { "notifyURL": channel.callback_url, "notificationFormat": "JSON" } } });
-        if let Some(token) = token {
-            body["nmsSubscription"]["restartToken"] = json!(token);
-        }
+        fields["callbackReference"] = json!({ "notifyURL": channel.callback_url, "notificationFormat": "JSON" });
+        let body = json!({ "nmsSubscription": fields });
         let answer = self.ask(Method::POST, &url, Some(body)).await?.context("the subscription is not there")?;
         subscription(&answer)
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::time::{interval, sleep};
 
 use super::client::{
@@ -24,6 +25,18 @@ pub(super) struct Args {
     /// Begin with everything after this restartToken, instead of with what comes from now on
     #[arg(long, value_name = "TOKEN")]
     restart_token: Option<String>,
+    /// Only objects that have this value of an attribute, as key=8; several must all hold
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = read_criterion)]
+    criteria: Vec<Value>,
+    /// Print the attributes of the objects too
+    #[arg(long)]
+    with_attributes: bool,
+}
+
+/// A criterion of the kind Attribute.
+fn read_criterion(text: &str) -> Result<Value, String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is wanted")?;
+    Ok(json!({ "type": "Attribute", "name": name, "value": value }))
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
@@ -31,6 +44,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         client: Client::new(args.server)?,
         user: args.user,
         box_id: args.box_id,
+        criteria: args.criteria,
+        with_attributes: args.with_attributes,
         token: args.restart_token,
         next_index: 1,
         made: None,
@@ -49,6 +64,8 @@ struct Listener {
     client: Client,
     user: String,
     box_id: String,
+    criteria: Vec<Value>,
+    with_attributes: bool,
     /// Everything up to here was printed.
     token: Option<String>,
     next_index: i64,
@@ -107,7 +124,7 @@ impl Listener {
             self.unmake().await?;
         }
         let channel = self.client.create_channel(&self.user).await?;
-        let subscription = match self.client.subscribe(&self.box_id, &channel, self.token.as_deref()).await {
+        let subscription = match self.client.subscribe(&self.box_id, &channel, self.wish()).await {
             Ok(subscription) => subscription,
             Err(fault) => {
                 self.client.delete(&channel.resource_url).await?;
@@ -118,6 +135,21 @@ impl Listener {
         self.token.get_or_insert_with(|| subscription.restart_token.clone());
         self.made = Some((channel.clone(), subscription));
         Ok(channel)
+    }
+
+    /// What the subscription is to be.
+    fn wish(&self) -> Value {
+        let mut wish = json!({});
+        if let Some(token) = &self.token {
+            wish["restartToken"] = json!(token);
+        }
+        if !self.criteria.is_empty() {
+            wish["filter"] = json!({ "criterion": self.criteria, "operator": "And" });
+        }
+        if self.with_attributes {
+            wish["x-attributes"] = json!(true);
+        }
+        wish
     }
 
     async fn unmake(&mut self) -> anyhow::Result<()> {

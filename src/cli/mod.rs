@@ -8,6 +8,7 @@ mod rebuild;
 mod replay;
 mod serve;
 mod url;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -45,6 +46,12 @@ enum Command {
     Replay(replay::Args),
     /// Say whether, when and how an event was delivered to a subscription, or why not
     Explain(explain::Args),
+    /// Tell of the rows that are inserted, updated and deleted in a table, as events of a box
+    ///
+    /// To watch a table again replaces what was said before, and takes in its new partitions.
+    Watch(watch::Args),
+    /// Tell of them no more
+    Unwatch(watch::UnwatchArgs),
 }
 
 /// Runs the command given on the command line.
@@ -59,5 +66,7 @@ pub async fn run() -> anyhow::Result<()> {
         Some(Command::Listen(args)) => listen::run(args).await,
         Some(Command::Replay(args)) => replay::run(args).await,
         Some(Command::Explain(args)) => explain::run(args).await,
+        Some(Command::Watch(args)) => watch::run(args).await,
+        Some(Command::Unwatch(args)) => watch::unwatch(args).await,
     }
 }

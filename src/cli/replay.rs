@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::client::{Channel, Client, ServerArgs, Socket, Subscription, close, flush, next_text, positions};
@@ -47,9 +48,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
 
 async fn replay(client: &Client, channel: &Channel, box_id: &str, token: &str) -> anyhow::Result<()> {
     // Where the box stands now: a subscription without a token starts there.
-    let now = client.subscribe(box_id, channel, None).await?;
+    let now = client.subscribe(box_id, channel, json!({})).await?;
     client.delete(&now.resource_url).await?;
-    let subscription = client.subscribe(box_id, channel, Some(token)).await?;
+    let subscription = client.subscribe(box_id, channel, json!({ "restartToken": token })).await?;
     let mut socket = client.open(channel).await?;
     let mut next_index = subscription.index;
     let mut last_heard = tokio::time::Instant::now();

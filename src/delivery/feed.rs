@@ -62,7 +62,9 @@ impl Feed {
     /// Tells the hub of a new connection of the channel: from now on it hears what happens to the channel.
     pub fn connect(delivery: Arc<Delivery>, channel: &Channel) -> Self {
         let positions = match channel.settings.transport {
-            Transport::NotifyUrl { .. } | Transport::Inbox { .. } => Positions::for_single_notifications(delivery.urls.clone()),
+            Transport::NotifyUrl { .. } | Transport::Inbox { .. } => {
+                Positions::for_single_notifications(delivery.urls.clone())
+            }
             _ => Positions::new(delivery.urls.clone(), channel.settings.max_notifications),
         };
         Self::with(delivery, channel, positions, PAGE_EVENTS, channel.settings.transport.label())
@@ -99,7 +101,13 @@ impl Feed {
     }
 
     /// Listens to a stream, from a place on. There may be any number of those.
-    pub fn listen(delivery: Arc<Delivery>, stream: Stream, listener: Listener, from: Cursor, label: &'static str) -> Self {
+    pub fn listen(
+        delivery: Arc<Delivery>,
+        stream: Stream,
+        listener: Listener,
+        from: Cursor,
+        label: &'static str,
+    ) -> Self {
         let mut positions = Positions::for_single_notifications(delivery.urls.clone());
         positions.take_up_listener(SourceId::Listener, listener, stream, from);
         let traffic = delivery.metrics.traffic(label);

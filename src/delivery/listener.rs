@@ -60,7 +60,7 @@ impl Listener {
                 } else if *minimal {
                     (event.kind == Kind::NotificationCreated).then(|| wire::minimal(event, &told).into())
                 } else {
-                    event.body(Format::Json, |event| Some(wire::action(event, &told))).map(Cow::from)
+                    event.body(Format::Json, false, |event| Some(wire::action(event, &told))).map(Cow::from)
                 }
             }
             (Listener::Room { user }, Kind::RoomPublished) => {
@@ -70,7 +70,7 @@ impl Listener {
                     return None;
                 }
                 let written = |event: &Event| Some(wire::room_message(event, &event.read::<Map<String, Value>>()?));
-                event.body(Format::Json, written).map(Cow::from)
+                event.body(Format::Json, false, written).map(Cow::from)
             }
             _ => None,
         }
@@ -87,7 +87,8 @@ impl Listener {
 
 /// Whether a notification is delivered in a way: neither its sender nor its user has said otherwise.
 fn is_wanted(told: &Told, wanted: &Preferences, via: &str) -> bool {
-    let among = |list: &Option<Vec<String>>, name: &str| list.as_ref().is_none_or(|list| list.iter().any(|one| one == name));
+    let among =
+        |list: &Option<Vec<String>>, name: &str| list.as_ref().is_none_or(|list| list.iter().any(|one| one == name));
     !told.silent
         && among(&told.channels, via)
         && among(&wanted.channels, via)

@@ -80,7 +80,7 @@ impl Live {
                 wants.then(|| shape.body(event)).flatten().map(Cow::from)
             }
             Source::Callbacks { format, .. } if event.kind == Kind::ChannelNotified => {
-                event.body(*format, |event| callback::notification(event, *format)).map(Cow::from)
+                event.body(*format, false, |event| callback::notification(event, *format)).map(Cow::from)
             }
             Source::Listener(listener) => listener.body(event),
             _ => None,
@@ -588,6 +588,7 @@ mod tests {
             callback_data: None,
             format: Format::Json,
             filter: None,
+            attributes: false,
             client_correlator: None,
             expires_at: DateTime::UNIX_EPOCH,
             remaining_seconds: 1,

@@ -80,6 +80,21 @@ impl PathIds {
         Ok(self.get("room")?.to_owned())
     }
 
+    /// `{tableName}`: of a watched table.
+    pub fn table(&self) -> Result<&str> {
+        self.without_nul("tableName", "table")
+    }
+
+    /// `{rowKey}`: of a row of it.
+    pub fn row_key(&self) -> Result<&str> {
+        self.without_nul("rowKey", "row")
+    }
+
+    /// Any text that Postgres can hold: whatever cannot be one does not exist.
+    fn without_nul(&self, name: &str, what: &'static str) -> Result<&str> {
+        Some(self.get(name)?).filter(|text| !text.contains('\0')).ok_or(Error::NotFound { what })
+    }
+
     /// `{token}`.
     pub fn token(&self) -> Result<&str> {
         self.plain("token")

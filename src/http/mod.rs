@@ -13,6 +13,7 @@ pub mod nms;
 pub mod ops;
 pub mod represent;
 pub mod state;
+pub mod tables;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -34,6 +35,7 @@ pub fn router(app: App) -> Router {
         .nest("/api", inbox::routes(&app.limits))
         .route("/ws/notifications", only("GET", get(inbox::sockets::inbox)))
         .route("/ws/rooms/{room}", only("GET", get(inbox::sockets::room)))
+        .nest("/api/tables", tables::routes())
         .route("/ws/{token}", only("GET", get(nc::socket::open)))
         .route("/poll/{token}", only("POST", post(nc::poll::poll)))
         .route("/large/{token}", only("POST", post(nc::poll::fetch)))

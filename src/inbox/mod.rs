@@ -135,6 +135,8 @@ pub struct NewEvent {
     pub silent: bool,
     /// When it is released.
     pub release: Release,
+    /// Who can cancel it until then; `None`: its author.
+    pub owner: Option<String>,
 }
 
 /// A message for a room.
@@ -156,6 +158,8 @@ pub struct NewRoomMessage {
     pub channels: Option<Vec<String>>,
     /// When it is released.
     pub release: Release,
+    /// Who can cancel it until then; `None`: its author.
+    pub owner: Option<String>,
 }
 
 /// The texts that a room's message may have, in the order of `tocsin.publish_to_room`.

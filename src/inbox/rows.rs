@@ -6,11 +6,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
 use super::{
-    Deferred, Due, EventType, NO_NOTIFICATION, NO_TARGET, NOT_DEFERRED, NewEvent, NewRoomMessage, Notification, Page, Place,
-    Preferences, Readed, Release, Since,
+    Deferred, Due, EventType, NO_NOTIFICATION, NO_TARGET, NOT_DEFERRED, NewEvent, NewRoomMessage, Notification, Page,
+    Place, Preferences, Readed, Release, Since,
 };
-use crate::base::{Error, Format, Result};
 use crate::base::ids::{ChannelId, Stream, UserId};
+use crate::base::{Error, Format, Result};
 use crate::channel::cursor::Cursor;
 use crate::channel::rows::{self as channels, Callback, Creation, NewChannel};
 use crate::channel::{Channel, Settings, Transport};
@@ -33,7 +33,8 @@ pub async fn declare_event_type(database: &Database, name: &str, title: &str, de
 pub async fn event_types(database: &Database) -> Result<Vec<EventType>> {
     let client = database.get().await?;
     let rows = client.query("select id, name, title, description from tocsin.event_types order by name", &[]).await?;
-    let event_type = |row: &Row| EventType { id: row.get(0), name: row.get(1), title: row.get(2), description: row.get(3) };
+    let event_type =
+        |row: &Row| EventType { id: row.get(0), name: row.get(1), title: row.get(2), description: row.get(3) };
     Ok(rows.iter().map(event_type).collect())
 }
 
@@ -79,6 +80,7 @@ pub async fn publish(database: &Database, event: &NewEvent) -> Result<i64> {
                 &at,
                 &after,
                 &event.release.condition.as_ref().map(Json),
+                &event.owner,
             ],
         )
         .await?;
@@ -111,6 +113,7 @@ pub async fn publish_to_room(database: &Database, message: &NewRoomMessage) -> R
                 &at,
                 &after,
                 &message.release.condition.as_ref().map(Json),
+                &message.owner,
             ],
         )
         .await?;
@@ -119,12 +122,7 @@ pub async fn publish_to_room(database: &Database, message: &NewRoomMessage) -> R
 
 fn notification(row: &Row) -> Notification {
     let Json(event) = row.get("event");
-    Notification {
-        id: row.get("id"),
-        user: UserId::from_log(row.get("user_id")),
-        readed: row.get("readed"),
-        event,
-    }
+    Notification { id: row.get("id"), user: UserId::from_log(row.get("user_id")), readed: row.get("readed"), event }
 }
 
 /// A page of a user's notifications, of at most `limit`.
@@ -142,10 +140,7 @@ pub async fn list(database: &Database, user: &UserId, readed: Readed, place: Pla
         Place::After(id) => (None, Some(id), 0),
     };
     let rows = client
-        .query(
-            &statement,
-            &[&user.as_str(), &is_read, &since, &before, &after, &i64::from(limit), &i64::from(offset)],
-        )
+        .query(&statement, &[&user.as_str(), &is_read, &since, &before, &after, &i64::from(limit), &i64::from(offset)])
         .await?;
     let found = rows.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some());
     Ok(Page { count: rows.first().map_or(0, |row| row.get("count")), notifications: found.map(notification).collect() })
@@ -287,10 +282,26 @@ pub async fn cancel(database: &Database, author: &UserId, id: i64) -> Result<()>
     if row.get(0) { Ok(()) } else { Err(NOT_DEFERRED) }
 }
 
-/// Releases one that is due; answers whether there was one, and in how many seconds the next one is.
-pub async fn release_one(database: &Database) -> Result<(bool, Option<f64>)> {
-    let row = database.get().await?.query_one("select * from tocsin.release_deferred()", &[]).await?;
-    Ok((row.get::<_, Option<i64>>(0).is_some(), row.get(1)))
+/// What came of looking for something that is due.
+#[derive(Debug)]
+pub enum Released {
+    /// One was released.
+    One,
+    /// One could not be, at this moment: what it is for is locked.
+    Held(i64),
+    /// Nothing is due; in so many seconds something is.
+    Nothing(Option<f64>),
+}
+
+/// Releases one that is due, of all but those left out.
+pub async fn release_one(database: &Database, leave: &[i64]) -> Result<Released> {
+    let release = "select released, held, seconds_to_next from tocsin.release_deferred($1)";
+    let row = database.get().await?.query_one(release, &[&leave]).await?;
+    Ok(match (row.get::<_, Option<i64>>(0), row.get(1)) {
+        (Some(_), _) => Released::One,
+        (None, Some(held)) => Released::Held(held),
+        (None, None) => Released::Nothing(row.get(2)),
+    })
 }
 
 /// The owner of the channels that bring an inbox to its user: nobody lists them or names them otherwise.

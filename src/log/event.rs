@@ -65,9 +65,13 @@ pub struct Event {
     data: Box<str>,
     /// In a box, since most events of a page are never asked for it.
     state: OnceLock<Box<ItemState>>,
-    /// In JSON and in XML.
-    bodies: [OnceLock<Option<String>>; 2],
+    bodies: Bodies,
+    /// With the attributes of their object; in a box, since few ask for them.
+    detailed: OnceLock<Box<Bodies>>,
 }
+
+/// What notifications say of an event, in JSON and in XML.
+type Bodies = [OnceLock<Option<String>>; 2];
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -352,7 +356,8 @@ impl Event {
         data: impl Into<Box<str>>,
     ) -> Self {
         let data = data.into();
-        Event { stream, seq, kind, object_id, edited_at, data, state: OnceLock::new(), bodies: Default::default() }
+        let (state, bodies, detailed) = (OnceLock::new(), Bodies::default(), OnceLock::new());
+        Event { stream, seq, kind, object_id, edited_at, data, state, bodies, detailed }
     }
 
     /// Bytes of its data.
@@ -396,11 +401,13 @@ impl Event {
         serde_json::from_str(&self.data).ok()
     }
 
-    /// The event's notification body in a format, made once by whoever asks first and shared by all.
-    pub fn body(&self, format: Format, make: impl FnOnce(&Event) -> Option<String>) -> Option<&str> {
+    /// The event's notification body in a format, with or without attributes, made once by whoever asks first and shared
+    /// by all.
+    pub fn body(&self, format: Format, attributes: bool, make: impl FnOnce(&Event) -> Option<String>) -> Option<&str> {
+        let bodies = if attributes { self.detailed.get_or_init(Box::default) } else { &self.bodies };
         let body = match format {
-            Format::Json => &self.bodies[0],
-            Format::Xml => &self.bodies[1],
+            Format::Json => &bodies[0],
+            Format::Xml => &bodies[1],
         };
         body.get_or_init(|| make(self)).as_deref()
     }

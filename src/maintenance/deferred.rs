@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::base::Result;
-use crate::inbox::rows;
+use crate::inbox::rows::{self, Released};
 use crate::postgres::Database;
 
 /// How late something is at most that another node has taken.
@@ -35,13 +35,18 @@ pub async fn release(database: Database, made: Arc<Notify>, stop: CancellationTo
     }
 }
 
-/// One after the other, each in a transaction of its own; answers when to look again.
+/// One after the other, each in a transaction of its own; answers when to look again. What somebody holds must not hold up
+/// the others: it is left out until then.
 async fn release_due(database: &Database) -> Result<Duration> {
+    let mut leave = Vec::new();
     loop {
-        let (released, seconds_to_next) = rows::release_one(database).await?;
-        if !released {
-            let next = seconds_to_next.unwrap_or(f64::MAX).clamp(0.0, LOOK_EVERY.as_secs_f64());
-            return Ok(Duration::from_secs_f64(next).max(LOOK_SOON));
+        match rows::release_one(database, &leave).await? {
+            Released::One => {}
+            Released::Held(id) => leave.push(id),
+            Released::Nothing(seconds_to_next) => {
+                let next = seconds_to_next.unwrap_or(f64::MAX).clamp(0.0, LOOK_EVERY.as_secs_f64());
+                return Ok(Duration::from_secs_f64(next).max(LOOK_SOON));
+            }
         }
     }
 }

@@ -32,6 +32,11 @@ const CALLBACK_KEYS_BATCH: i32 = 10_000;
 /// How often payloads that nobody has are looked for.
 const PAYLOADS_EVERY: Duration = Duration::from_secs(900);
 
+/// How often watched tables that have changed are looked for: their writers are slower until then.
+const WATCHES_EVERY: Duration = Duration::from_secs(10);
+/// How many are dealt with in one transaction.
+const WATCHES_BATCH: i32 = 10;
+
 /// How often objects and tombstones that outlived their time are looked for.
 const OBJECTS_EVERY: Duration = Duration::from_secs(60);
 /// How many are dealt with in one transaction.
@@ -106,6 +111,12 @@ pub async fn retention(database: Database, keep_days: u32, stop: CancellationTok
 pub async fn callback_keys(database: Database, stop: CancellationToken) -> anyhow::Result<()> {
     let forget = "select tocsin.forget_callback_keys($1)";
     every(CALLBACK_KEYS_EVERY, stop, "callback keys", || in_batches(&database, forget, CALLBACK_KEYS_BATCH)).await
+}
+
+/// Makes what tells of watched tables anew where these have changed.
+pub async fn watches(database: Database, stop: CancellationToken) -> anyhow::Result<()> {
+    let refresh = "select tocsin.refresh_watches($1)";
+    every(WATCHES_EVERY, stop, "watched tables", || in_batches(&database, refresh, WATCHES_BATCH)).await
 }
 
 /// Expires objects by age, if policy says so, and forgets tombstones.

@@ -27,7 +27,15 @@ pub struct Push {
 
 impl Default for Push {
     fn default() -> Self {
-        Push { timeout_seconds: 30, fcm: None, apns: None, wns: None, oma_push: None, webhook: Webhook::default(), email: None }
+        Push {
+            timeout_seconds: 30,
+            fcm: None,
+            apns: None,
+            wns: None,
+            oma_push: None,
+            webhook: Webhook::default(),
+            email: None,
+        }
     }
 }
 

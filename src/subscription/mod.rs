@@ -37,6 +37,8 @@ pub struct Subscription {
     pub format: Format,
     /// What is wanted; `None`: everything.
     pub filter: Option<Filter>,
+    /// Its events carry the attributes of their objects.
+    pub attributes: bool,
     /// Echoed to the client.
     pub client_correlator: Option<String>,
     /// When it ends, by the database's clock.

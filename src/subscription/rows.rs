@@ -32,6 +32,8 @@ pub struct NewSubscription {
     pub format: Format,
     /// What is wanted.
     pub filter: Option<Filter>,
+    /// Whether its events carry the attributes of their objects.
+    pub attributes: bool,
     /// Echoed.
     pub client_correlator: Option<String>,
     /// Granted, in seconds.
@@ -66,15 +68,17 @@ pub async fn create(database: &Database, new: NewSubscription, most: Most) -> Re
     let transaction = client.transaction().await?;
     let creation = match made_before(&transaction, &new).await? {
         None => Creation::New(Box::new(append_new(&transaction, new, most).await?)),
-        Some(there)
-            if (&there.filter, there.format, &there.callback_data) == (&new.filter, new.format, &new.callback_data) =>
-        {
-            Creation::There(Box::new(repeat(&transaction, there, new).await?))
-        }
+        Some(there) if is_same(&there, &new) => Creation::There(Box::new(repeat(&transaction, there, new).await?)),
         Some(other) => Creation::Duplicate(other.id),
     };
     transaction.commit().await?;
     Ok(creation)
+}
+
+/// Whether a subscription is what is asked for.
+fn is_same(there: &Subscription, new: &NewSubscription) -> bool {
+    (&there.filter, there.format, &there.callback_data, there.attributes)
+        == (&new.filter, new.format, &new.callback_data, new.attributes)
 }
 
 /// The live subscription that the client made with the same clientCorrelator. Until we have committed, nobody else
@@ -127,6 +131,7 @@ async fn append_new(transaction: &Transaction<'_>, new: NewSubscription, most: M
     let mut data = json!({
         "id": id.as_str(), "channel": channel.as_str(),
         "callbackData": new.callback_data, "format": new.format.name(), "filter": new.filter,
+        "withAttributes": new.attributes.then_some(true),
         "clientCorrelator": new.client_correlator,
         "expiresAt": expiry(transaction, new.duration_seconds).await?,
     });
@@ -409,6 +414,7 @@ fn subscription(row: &Row) -> Result<Subscription> {
         callback_data: row.get("callback_data"),
         format: Format::parse(row.get("format")).ok_or_else(|| broken("format"))?,
         filter: row.get::<_, Option<Json<Filter>>>("filter").map(|Json(filter)| filter),
+        attributes: row.get("attributes"),
         client_correlator: row.get("client_correlator"),
         expires_at: row.get("expires_at"),
         remaining_seconds: u32::try_from(remaining).unwrap_or(0),

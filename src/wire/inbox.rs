@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 use super::json::Fields;
 use crate::base::ids::UserId;
 use crate::base::{Error, Result};
-use crate::inbox::{Deferred, Due, EventType, NewEvent, NewRoomMessage, Notification, Preferences, ROOM_TEXTS, Release, Since};
+use crate::inbox::{
+    Deferred, Due, EventType, NewEvent, NewRoomMessage, Notification, Preferences, ROOM_TEXTS, Release, Since,
+};
 use crate::log::event::token;
 use crate::log::{Event, Kind};
 
@@ -30,6 +32,7 @@ pub fn read_event(mut fields: Fields, caller: Option<&UserId>) -> Result<NewEven
         channels: names(&mut fields, "channels")?,
         silent: fields.boolean("silent")?.unwrap_or(false),
         release: read_release(&mut fields)?,
+        owner: caller.map(|user| user.as_str().to_owned()),
     })
 }
 
@@ -50,6 +53,7 @@ pub fn read_room_message(mut fields: Fields, room: String, caller: Option<&UserI
         recipients,
         channels: names(&mut fields, "channels")?,
         release: read_release(&mut fields)?,
+        owner: caller.map(|user| user.as_str().to_owned()),
     })
 }
 
@@ -77,7 +81,10 @@ fn names(fields: &mut Fields, name: &str) -> Result<Option<Vec<String>>> {
 /// When something is to be released, and whether then.
 pub fn read_release(fields: &mut Fields) -> Result<Release> {
     let (deliver_at, countdown) = (fields.text_not_empty("deliver_at")?, fields.text_not_empty("countdown")?);
-    Ok(Release { due: due(deliver_at.as_deref(), countdown.as_deref())?, condition: condition(fields.value("condition"))? })
+    Ok(Release {
+        due: due(deliver_at.as_deref(), countdown.as_deref())?,
+        condition: condition(fields.value("condition"))?,
+    })
 }
 
 /// The same from the texts of a query.
@@ -215,11 +222,11 @@ pub fn minimal(of: &Event, told: &Told) -> String {
 
 /// What a room's socket is sent of a message.
 pub fn room_message(of: &Event, message: &Map<String, Value>) -> String {
-    let mut told = Map::from_iter([
-        ("id".to_owned(), json!(of.object_id)),
-        ("timestamp".to_owned(), json!(of.token())),
-    ]);
-    told.extend(message.iter().filter(|(name, _)| *name != "silent").map(|(name, value)| (name.clone(), value.clone())));
+    let mut told =
+        Map::from_iter([("id".to_owned(), json!(of.object_id)), ("timestamp".to_owned(), json!(of.token()))]);
+    told.extend(
+        message.iter().filter(|(name, _)| *name != "silent").map(|(name, value)| (name.clone(), value.clone())),
+    );
     told.insert("silent".to_owned(), json!(is_silent(message)));
     Value::Object(told).to_string()
 }

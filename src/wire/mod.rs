@@ -5,5 +5,6 @@ pub mod inbox;
 pub mod json;
 pub mod nc;
 pub mod nms;
+pub mod tables;
 pub mod urls;
 pub mod xml;

@@ -157,6 +157,16 @@ impl Urls {
             id => format!("{}/folders/{id}", self.store_box(of)),
         }
     }
+
+    /// The rows of a watched table.
+    pub fn table(&self, name: &str) -> String {
+        format!("{}/api/tables/{}", self.root, segment(name))
+    }
+
+    /// The next rows, after the one of this key.
+    pub fn table_after(&self, name: &str, limit: usize, key: &str) -> String {
+        format!("{}?limit={limit}&after={}", self.table(name), segment(key))
+    }
 }
 
 impl Urls {

@@ -18,3 +18,4 @@ mod nodes;
 mod outbound;
 mod sql;
 mod support;
+mod tables;

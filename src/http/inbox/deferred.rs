@@ -17,9 +17,10 @@ use crate::wire::inbox as wire;
 pub async fn list(State(app): State<App>, Caller(user): Caller, query: Query, _: Reads) -> Result<Document> {
     let (limit, after) = (limit(&query, &app.limits)?, number(&query, "after")?.unwrap_or(0));
     let waiting = rows::deferred(&app.database, &user, after, limit).await?;
-    let next = waiting.last().filter(|_| waiting.len() as u64 >= u64::from(limit)).map(|last| {
-        app.urls.absolute(&format!("/api/deferred?limit={limit}&after={}", last.id))
-    });
+    let next = waiting
+        .last()
+        .filter(|_| waiting.len() as u64 >= u64::from(limit))
+        .map(|last| app.urls.absolute(&format!("/api/deferred?limit={limit}&after={}", last.id)));
     Ok(Document(json!({ "next": next, "results": waiting.iter().map(wire::deferred).collect::<Vec<_>>() })))
 }
 

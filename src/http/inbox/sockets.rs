@@ -25,7 +25,13 @@ pub async fn inbox(app: State<App>, caller: Caller, query: Query, request: Reque
 }
 
 /// The minimal form of it; without an upgrade, the list of notifications.
-pub async fn minimal(app: State<App>, caller: Caller, query: Query, reads: Reads, request: Request) -> Result<Response> {
+pub async fn minimal(
+    app: State<App>,
+    caller: Caller,
+    query: Query,
+    reads: Reads,
+    request: Request,
+) -> Result<Response> {
     if !request.headers().contains_key(header::UPGRADE) {
         return Ok(notifications::list(app, caller, query, reads).await?.into_response());
     }
@@ -74,7 +80,7 @@ async fn listen(
     app.delivery.drain.admit()?;
     let (response, upgrade) = match accept(&mut request) {
         Ok(accepted) => accepted,
-        Err(refused) => return Ok(refused),
+        Err(refused) => return Ok(*refused),
     };
     // Before the upgrade: what is written after it, its client can count on.
     let from = rows::listen_from(&app.database, &stream, since).await?;

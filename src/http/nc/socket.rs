@@ -28,7 +28,7 @@ pub async fn open(State(app): State<App>, ids: PathIds, mut request: Request) ->
     }
     let (mut response, upgrade) = match accept(&mut request) {
         Ok(accepted) => accepted,
-        Err(refused) => return Ok(refused),
+        Err(refused) => return Ok(*refused),
     };
     if offers_subprotocol(request.headers()) {
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
@@ -44,12 +44,12 @@ pub async fn open(State(app): State<App>, ids: PathIds, mut request: Request) ->
 }
 
 /// Accepts what asks to become a WebSocket: the answer, and the connection after it. Or refuses it.
-pub fn accept(request: &mut Request) -> Result<(Response, OnUpgrade), Response> {
+pub fn accept(request: &mut Request) -> Result<(Response, OnUpgrade), Box<Response>> {
     let Ok(response) = create_response_with_body(request, Body::empty) else {
-        return Err(fault::of_http(StatusCode::BAD_REQUEST, "Upgrade"));
+        return Err(Box::new(fault::of_http(StatusCode::BAD_REQUEST, "Upgrade")));
     };
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
-    let upgrade = upgrade.ok_or_else(|| fault::of_http(StatusCode::UPGRADE_REQUIRED, "Upgrade"))?;
+    let upgrade = upgrade.ok_or_else(|| Box::new(fault::of_http(StatusCode::UPGRADE_REQUIRED, "Upgrade")))?;
     Ok((response, upgrade))
 }
 

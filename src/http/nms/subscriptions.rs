@@ -35,6 +35,7 @@ pub async fn create(State(app): State<App>, ids: PathIds, _: Reads, body: Body) 
         callback_data: wish.callback_data,
         format: wish.format.unwrap_or(spoken),
         filter: wish.filter,
+        attributes: wish.attributes,
         client_correlator: wish.client_correlator.clone(),
         duration_seconds: granted(wish.duration_seconds, &app.limits),
         restart_token: wish.restart_token,

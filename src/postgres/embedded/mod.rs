@@ -30,9 +30,11 @@ use postmaster::Postmaster;
 
 /// What the cluster is run with, before the caller's own settings. fsync is left on: the log of
 /// events is the truth.
-const SETTINGS: [(&str, &str); 13] = [
+const SETTINGS: [(&str, &str); 14] = [
     ("listen_addresses", ""),
     ("unix_socket_permissions", "0700"),
+    // The role is called tocsin: by the default, "$user", public, tables that users make would be in our schema.
+    ("search_path", "public"),
     ("max_connections", "200"),
     ("shared_buffers", "256MB"),
     ("max_wal_size", "4GB"),

@@ -54,7 +54,7 @@ pub fn write_attributes(attributes: &Map<String, Value>) -> Value {
 }
 
 /// An attribute's values as texts, whether it has one or an array of them.
-fn values(value: &Value) -> Vec<String> {
+pub(super) fn values(value: &Value) -> Vec<String> {
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::base::Format;
 use crate::log::event::{Event, Kind, Told, write_token};
 use crate::subscription::Subscription;
+use crate::wire::nms::attributes::values;
 use crate::wire::urls::{ROOT_FOLDER, Urls};
 use crate::wire::{json, xml};
 
@@ -17,12 +18,12 @@ use crate::wire::{json, xml};
 const BODY_BYTES: usize = 512;
 
 /// Writes an `nmsEvent` (3.11): `None` for what no subscription is told of. `box_url` is the URL of the event's box. The
-/// same bytes serve every client.
-pub fn event(event: &Event, box_url: &str, format: Format) -> Option<String> {
+/// same bytes serve every client, or every one that asks for `attributes`, which those of objects have then too.
+pub fn event(event: &Event, box_url: &str, format: Format, attributes: bool) -> Option<String> {
     if event.kind == Kind::BoxReset {
         return Some(reset_box(format));
     }
-    let item = Item { event, id: event.object_id?, box_url };
+    let item = Item { event, id: event.object_id?, box_url, attributes };
     let (name, lives) = match event.kind {
         Kind::ObjectCreated | Kind::ObjectChanged => ("changedObject", true),
         Kind::ObjectDeleted => ("deletedObject", false),
@@ -52,6 +53,7 @@ struct Item<'a> {
     event: &'a Event,
     id: i64,
     box_url: &'a str,
+    attributes: bool,
 }
 
 impl Item<'_> {
@@ -76,6 +78,14 @@ impl Item<'_> {
             if let Some(id) = id {
                 body.text(name, id);
             }
+        }
+        if self.attributes {
+            body.member("attributes", |body| {
+                body.members("attribute", &self.event.state().attributes, |body, (name, value)| {
+                    body.text("name", name);
+                    body.texts("value", &values(value));
+                });
+            });
         }
     }
 
@@ -168,6 +178,24 @@ impl Body {
         }
     }
 
+    /// The same for one with members.
+    fn members<T>(&mut self, name: &'static str, of: impl IntoIterator<Item = T>, write: impl Fn(&mut Body, T)) {
+        match self.format {
+            Format::Json => {
+                self.json_name(name);
+                self.out.push('[');
+                for (n, one) in of.into_iter().enumerate() {
+                    if n > 0 {
+                        self.out.push(',');
+                    }
+                    self.json_object(|body| write(body, one));
+                }
+                self.out.push(']');
+            }
+            Format::Xml => of.into_iter().for_each(|one| self.xml_element(name, |body| write(body, one))),
+        }
+    }
+
     fn number(&mut self, name: &'static str, number: i64) {
         match self.format {
             Format::Json => {
@@ -235,6 +263,7 @@ impl Body {
 #[derive(Debug)]
 pub struct EventListShape {
     format: Format,
+    attributes: bool,
     box_url: Box<str>,
     before_event: &'static str,
     before_index: Cow<'static, str>,
@@ -252,10 +281,12 @@ impl EventListShape {
     pub fn new(subscription: &Subscription, urls: &Urls) -> Self {
         let link = json!([{ "rel": "NmsSubscription", "href": urls.subscription(&subscription.of, &subscription.id) }]);
         let data = subscription.callback_data.as_deref();
-        let (format, box_url) = (subscription.format, urls.store_box(&subscription.of).into());
+        let (format, attributes) = (subscription.format, subscription.attributes);
+        let box_url = urls.store_box(&subscription.of).into();
         match format {
             Format::Json => EventListShape {
                 format,
+                attributes,
                 box_url,
                 before_event: r#"{"nmsEventList":{"nmsEvent":["#,
                 before_index: match data {
@@ -267,6 +298,7 @@ impl EventListShape {
             },
             Format::Xml => EventListShape {
                 format,
+                attributes,
                 box_url,
                 before_event: r#"<nms:nmsEventList xmlns:nms="urn:oma:xml:rest:netapi:nms:1">"#,
                 before_index: match data {
@@ -279,9 +311,10 @@ impl EventListShape {
         }
     }
 
-    /// The event's `nmsEvent`, made by the first subscription that asks for it and shared by all of the box.
+    /// The event's `nmsEvent`, made by the first subscription that asks for it and shared by all of the box that want it
+    /// so.
     pub fn body<'a>(&self, of: &'a Event) -> Option<&'a str> {
-        of.body(self.format, |of| event(of, &self.box_url, self.format))
+        of.body(self.format, self.attributes, |of| event(of, &self.box_url, self.format, self.attributes))
     }
 
     /// Writes a list of one event.
@@ -301,12 +334,22 @@ mod tests {
     use super::*;
     use crate::base::ids::{BoxName, Stream};
     use crate::channel::secret::UrlKey;
-    use crate::wire::nms::flags_of;
+    use crate::wire::nms::{flags_of, write_attributes};
     use proptest::prelude::*;
     use serde_json::Value;
 
     fn text() -> impl Strategy<Value = String> {
         prop_oneof![3 => "[a-z]{0,8}", 1 => ".{0,8}", 1 => "[\\\\\"<&>\u{0}-\u{20}\u{fffe}ä€]{0,6}"]
+    }
+
+    /// What an attribute may have in the log.
+    fn values() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            text().prop_map(Value::from),
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            prop::collection::vec(text(), 0..3).prop_map(Value::from),
+        ]
     }
 
     /// The fields of the specification, in its order.
@@ -348,11 +391,12 @@ mod tests {
             store in "[a-z+ ]{1,4}", id in 1_i64..i64::MAX, seq in 1_i64..i64::MAX, above in 0_i64..3,
             flags in prop::option::of(prop::collection::vec(text(), 0..3)),
             (name, correlation_id, correlation_tag) in (text(), prop::option::of(text()), prop::option::of(text())),
+            attributes in prop::collection::btree_map(text(), values(), 0..4), with_attributes: bool,
         ) {
             let (kind, element) = kind;
             let urls = Urls::new("https://a.example/b&c".to_owned(), UrlKey::new(vec![1; 32]));
             let of = BoxName::parse(&store, "tel:+1").unwrap();
-            let mut state = json!({ "folder": above, "parent": above, "name": name, "attributes": { "a": ["b"] } });
+            let mut state = json!({ "folder": above, "parent": above, "name": name, "attributes": attributes });
             for (member, value) in [("correlationId", &correlation_id), ("correlationTag", &correlation_tag)] {
                 if let Some(value) = value {
                     state[member] = json!(value);
@@ -363,8 +407,12 @@ mod tests {
             }
             let at = DateTime::UNIX_EPOCH;
             let logged = Event::new(of.stream().clone(), seq, kind.clone(), Some(id), at, state.to_string());
-            let document = json!({ element: fields(&kind, &state, &of, id, seq, &urls) });
-            let written = |format| event(&logged, &urls.store_box(&of), format).unwrap();
+            let mut fields = fields(&kind, &state, &of, id, seq, &urls);
+            if with_attributes && kind.is_of_object() {
+                fields["attributes"] = write_attributes(&logged.state().attributes);
+            }
+            let document = json!({ element: fields });
+            let written = |format| event(&logged, &urls.store_box(&of), format, with_attributes).unwrap();
             prop_assert_eq!(written(Format::Json), document.to_string());
             prop_assert_eq!(written(Format::Xml), xml::element("nmsEvent", &document));
         }
@@ -374,7 +422,7 @@ mod tests {
     fn what_cannot_be_understood_is_told_all_the_same() {
         let logged = |kind, data: &str| {
             let stream = Stream::from_log("default/b");
-            event(&Event::new(stream, 3, kind, Some(7), DateTime::UNIX_EPOCH, data), "u", Format::Json)
+            event(&Event::new(stream, 3, kind, Some(7), DateTime::UNIX_EPOCH, data), "u", Format::Json, false)
         };
         let bare = r#"{"changedObject":{"parentFolder":"u/folders/root","flags":{"flag":[],"resourceURL":"u/objects/7/flags"},"resourceURL":"u/objects/7","lastModSeq":3}}"#;
         assert_eq!(logged(Kind::ObjectCreated, "[]").as_deref(), Some(bare));

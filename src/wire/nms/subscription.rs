@@ -25,6 +25,8 @@ pub struct NewSubscription {
     pub duration_seconds: Option<u32>,
     /// What is wanted.
     pub filter: Option<Filter>,
+    /// `x-attributes`, an extension: its events carry the attributes of their objects.
+    pub attributes: bool,
     /// Echoed; `""` means absent, as phones send it.
     pub client_correlator: Option<String>,
     /// `""` means absent, as phones send it.
@@ -48,6 +50,7 @@ pub fn read_subscription(mut fields: Fields) -> Result<NewSubscription> {
         format,
         duration_seconds: fields.uint("duration")?.filter(|seconds| *seconds > 0),
         filter: read_filter(&mut fields)?,
+        attributes: fields.boolean("x-attributes")?.unwrap_or(false),
         client_correlator: fields.text_not_empty("clientCorrelator")?,
         restart_token: read_token(&mut fields)?,
     })
@@ -100,6 +103,9 @@ fn subscription_fields(subscription: &Subscription, urls: &Urls) -> Value {
     let mut fields = json!({ "callbackReference": callback, "duration": subscription.remaining_seconds });
     if let Some(filter) = &subscription.filter {
         fields["filter"] = filter_fields(filter);
+    }
+    if subscription.attributes {
+        fields["x-attributes"] = json!(true);
     }
     if let Some(correlator) = &subscription.client_correlator {
         fields["clientCorrelator"] = json!(correlator);

@@ -48,8 +48,10 @@ async fn an_event_waits_for_its_time_and_is_listed_until_then() {
     let ids: Vec<&Value> = listed["results"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
     assert_eq!(ids, [&json!(far), &json!(soon)]);
     assert_eq!(listed["results"][0]["deliver_at"], "2030-01-01T00:00:00.000000Z");
-    assert_eq!(ann.get("/api/deferred?limit=1").await["next"].as_str().unwrap().split('?').next_back().unwrap(),
-        format!("limit=1&after={far}"));
+    assert_eq!(
+        ann.get("/api/deferred?limit=1").await["next"].as_str().unwrap().split('?').next_back().unwrap(),
+        format!("limit=1&after={far}")
+    );
     socket.hears("new", "soon").await;
     assert_eq!(ended(&database, soon).await, ("released".to_owned(), None));
     assert_eq!(ann.send(Method::GET, &format!("/api/deferred/{soon}"), None).await.status, 404);
@@ -61,7 +63,7 @@ async fn an_event_waits_for_its_time_and_is_listed_until_then() {
 async fn it_can_be_cancelled_by_who_made_it() {
     let (database, server) = served().await;
     let (ann, bob) = (Inbox::of(&server, "ann"), Inbox::of(&server, "bob"));
-    let id = defer(&ann, json!({ "countdown": 3600 })).await;
+    let id = defer(&ann, json!({ "countdown": 3600, "author": "bob" })).await;
     let path = format!("/api/deferred/{id}");
     assert_eq!(bob.send(Method::DELETE, &path, None).await.status, 404, "it is not his");
     assert_eq!(bob.get("/api/deferred").await["results"], json!([]));
@@ -80,7 +82,8 @@ async fn nodes_release_each_once() {
                  from generate_series(1, 200) n";
     sql.batch_execute(defer).await.unwrap();
     let (bob, eve) = (Inbox::of(&server, "bob"), Inbox::of(&other, "eve"));
-    eventually("all are there", async || (bob.ids().await.len() >= 200 && eve.ids().await.len() >= 200).then_some(())).await;
+    eventually("all are there", async || (bob.ids().await.len() >= 200 && eve.ids().await.len() >= 200).then_some(()))
+        .await;
     eventually("none waits", async || {
         let waiting = sql.query_one("select count(*) from tocsin.deferred", &[]).await.unwrap();
         (waiting.get::<_, i64>(0) == 0).then_some(())
@@ -132,7 +135,8 @@ async fn a_condition_must_hold_at_that_time() {
     let ids = bob.ids().await;
     bob.patch("/api/notifications", json!([ids[0]])).await;
     let object = async |flags: &str| {
-        let insert = format!("insert into tocsin.messages (box_id, body, flags) values ('b', 'x', '{flags}') returning id");
+        let insert =
+            format!("insert into tocsin.messages (box_id, body, flags) values ('b', 'x', '{flags}') returning id");
         sql.query_one(&insert, &[]).await.unwrap().get::<_, i64>(0)
     };
     let (seen, unseen, gone) = (object("{\\\\Seen}").await, object("{}").await, object("{}").await);
@@ -157,7 +161,9 @@ async fn a_condition_must_hold_at_that_time() {
         let (how, said) = ended(&database, id).await;
         match why {
             None => assert_eq!((how.as_str(), &said), ("released", &None), "{condition}"),
-            Some(why) => assert!(how == "refused" && said.as_ref().unwrap().contains(why), "{condition}: {how}, {said:?}"),
+            Some(why) => {
+                assert!(how == "refused" && said.as_ref().unwrap().contains(why), "{condition}: {how}, {said:?}")
+            }
         }
         let told = bob.titles("?limit=100").await.contains(&condition.to_string());
         assert_eq!(told, why.is_none(), "{condition}");
@@ -194,11 +200,27 @@ async fn what_cannot_be_released_does_not_hold_up_the_others() {
 }
 
 #[tokio::test]
+async fn what_is_for_a_user_whose_inbox_is_held_does_not_hold_up_the_others() {
+    let (database, server) = served().await;
+    let (ann, holder) = (Inbox::of(&server, "ann"), database.connect().await);
+    ann.tell("held", "x").await;
+    holder.batch_execute("begin; select from tocsin.streams where stream = '$inbox/held' for update").await.unwrap();
+    let held = defer(&ann, json!({ "countdown": 0.2, "users": ["held"] })).await;
+    let free = defer(&ann, json!({ "countdown": 0.4 })).await;
+    assert_eq!(ended(&database, free).await.0, "released");
+    assert_eq!(said(&database, held).await.0, ["created"]);
+    holder.batch_execute("commit").await.unwrap();
+    assert_eq!(ended(&database, held).await.0, "released");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn messages_of_rooms_and_enablers_wait_too() {
     let (database, server) = served().await;
     let ann = Inbox::of(&server, "ann");
     let mut room = super::Listener::open(&server.api.url, "/ws/rooms/r?user=bob").await;
-    let answer = ann.send(Method::POST, "/api/rooms/r", Some(json!({ "obj": "x", "recipient": "bob", "countdown": 1 }))).await;
+    let answer =
+        ann.send(Method::POST, "/api/rooms/r", Some(json!({ "obj": "x", "recipient": "bob", "countdown": 1 }))).await;
     assert_eq!(answer.status, 202, "{}", answer.text);
     assert_eq!(ended(&database, answer.json()["deferred"].as_i64().unwrap()).await.0, "released");
     assert_eq!(room.next().await["obj"], "x");

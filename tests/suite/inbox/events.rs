@@ -62,7 +62,8 @@ async fn types_and_groups_of_the_configuration_are_declared_at_start() {
         let text = format!("[[event_types]]\nname = 'x'\ntitle = '{title}'\n[groups]\ng = ['bob']\n");
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        let args = ["--config", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0", "--database-url", database.url()];
+        let args =
+            ["--config", file.path().to_str().unwrap(), "--listen", "127.0.0.1:0", "--database-url", database.url()];
         let program = crate::support::server::Program::start_with(&args).await;
         let types = program.api.get("/api/event-types").await.json();
         assert_eq!(types["results"][1]["title"], title);
@@ -100,10 +101,16 @@ async fn what_cannot_be_published_is_refused_by_the_name_of_the_part() {
         ("channels", json!({ "type": "comment", "title": "t", "users": ["bob"], "channels": ["pigeon"] })),
         ("everybody", json!({ "type": "comment", "title": "t", "everybody": "perhaps" })),
         ("countdown", json!({ "type": "comment", "title": "t", "users": ["bob"], "countdown": -1 })),
-        ("countdown", json!({ "type": "comment", "title": "t", "users": ["bob"], "countdown": 1,
-                              "deliver_at": "2030-01-01T00:00:00Z" })),
+        (
+            "countdown",
+            json!({ "type": "comment", "title": "t", "users": ["bob"], "countdown": 1,
+                              "deliver_at": "2030-01-01T00:00:00Z" }),
+        ),
         ("deliver_at", json!({ "type": "comment", "title": "t", "users": ["bob"], "deliver_at": "tomorrow" })),
-        ("deliver_at", json!({ "type": "comment", "title": "t", "users": ["bob"], "deliver_at": "2999-01-01T00:00:00Z" })),
+        (
+            "deliver_at",
+            json!({ "type": "comment", "title": "t", "users": ["bob"], "deliver_at": "2999-01-01T00:00:00Z" }),
+        ),
     ] {
         assert_eq!(refused(fields.clone()).await.1[0], part, "{fields}");
     }
@@ -115,7 +122,11 @@ async fn what_cannot_be_published_is_refused_by_the_name_of_the_part() {
         let answer = server.api.post("/api/event-types", fields.clone()).await;
         assert_eq!((answer.status.as_u16(), answer.fault().1[0].as_str()), (400, part), "{fields}");
     }
-    for (part, fields) in [("name", json!({ "users": ["a"] })), ("users", json!({ "name": "a", "users": [] }))] {
+    for (part, fields) in [
+        ("name", json!({ "users": ["a"] })),
+        ("users", json!({ "name": "a", "users": [] })),
+        ("users", json!({ "name": "a", "users": ["a/b"] })),
+    ] {
         let answer = server.api.post("/api/groups", fields.clone()).await;
         assert_eq!((answer.status.as_u16(), answer.fault().1[0].as_str()), (400, part), "{fields}");
     }

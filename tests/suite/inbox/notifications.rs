@@ -123,10 +123,7 @@ async fn types_that_are_not_wanted_are_neither_listed_nor_counted() {
     assert_eq!(bob.get("/api/notifications/unread-count").await["count"], 1);
     // What is not named stays as it is; null is everything again.
     bob.patch("/api/notifications/filter", json!({ "channels": ["email"] })).await;
-    assert_eq!(
-        bob.get("/api/notifications/filter").await,
-        json!({ "types": ["like"], "channels": ["email"] })
-    );
+    assert_eq!(bob.get("/api/notifications/filter").await, json!({ "types": ["like"], "channels": ["email"] }));
     bob.patch("/api/notifications/filter", json!({ "types": null, "channels": null })).await;
     assert_eq!(bob.titles("").await, ["a like", "a comment"]);
     for (part, wish) in [("type", json!({ "types": ["none"] })), ("channels", json!({ "channels": ["pigeon"] }))] {

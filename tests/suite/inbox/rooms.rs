@@ -64,7 +64,9 @@ async fn a_message_for_somebody_is_in_their_inbox_and_told_to_nobody_else() {
 async fn who_comes_back_to_a_room_has_missed_nothing() {
     let (database, server) = served().await;
     let sql = database.connect().await;
-    sql.batch_execute("select tocsin.publish_to_room('r', obj => n::text) from generate_series(1, 50) n").await.unwrap();
+    sql.batch_execute("select tocsin.publish_to_room('r', obj => n::text) from generate_series(1, 50) n")
+        .await
+        .unwrap();
     let mut socket = Listener::open(&server.api.url, "/ws/rooms/r?since=all").await;
     let (mut at, mut id) = (Value::Null, Value::Null);
     for n in 1..=20 {

@@ -107,10 +107,8 @@ async fn a_target_that_is_gone_ends() {
     let bob = Inbox::of(&server, "bob");
     target(&bob, json!({ "channel": "webhook", "url": client.url })).await;
     Inbox::of(&server, "ann").tell("bob", "hello").await;
-    eventually("it has ended", async || {
-        (bob.get("/api/notifications/targets").await["count"] == 0).then_some(())
-    })
-    .await;
+    eventually("it has ended", async || (bob.get("/api/notifications/targets").await["count"] == 0).then_some(()))
+        .await;
     server.stop().await;
 }
 

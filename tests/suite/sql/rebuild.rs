@@ -71,7 +71,7 @@ async fn empty_projections(sql: &Client) {
 fn statement(rng: &mut StdRng) -> String {
     let (a_box, n) = (rng.random_range(0..4), rng.random_range(0..100));
     let some = "where id in (select id from tocsin.messages order by random() limit 3)";
-    match rng.random_range(0..10) {
+    match rng.random_range(0..14) {
         0..3 => format!(
             "insert into tocsin.messages (box_id, sender, body) select 'b{a_box}', 'x', i::text from generate_series(1, 3) as i"
         ),
@@ -90,6 +90,20 @@ fn statement(rng: &mut StdRng) -> String {
         9 if n > 70 => format!(
             "select tocsin.end_folder('default/b{a_box}', (select id from tocsin.folders where name = 'f{n}' limit 1), 'deleted')"
         ),
+        10 => format!("select tocsin.publish('room', 't{n}', users => '{{u{a_box},u1}}', silent => {})", n < 20),
+        11 => format!(
+            "select tocsin.read_notifications('u{a_box}', array(select id from tocsin.notifications order by random() limit 5))"
+        ),
+        12 if n < 30 => format!("select tocsin.prefer('u{a_box}', '{{room}}', null)"),
+        12 => format!(
+            "select tocsin.delete_notification(user_id, id) from tocsin.notifications order by random() limit 1"
+        ),
+        13 if n < 60 => {
+            format!(
+                "select tocsin.publish_to_room('r', obj => '{n}', recipients => '{{u1}}', deliver_at => now() + interval '1 day')"
+            )
+        }
+        13 => "select tocsin.cancel_deferred(id) from tocsin.deferred order by random() limit 1".to_owned(),
         _ if n < 15 => format!("insert into tocsin.events (stream, kind) values ('b{a_box}', 'box.reset')"),
         _ => format!(
             "begin; {} savepoint s; {} rollback to s; {} commit",
@@ -119,7 +133,9 @@ async fn over_http(api: &Api, rng: &mut StdRng, known: &mut Vec<(Value, Value)>)
             let fields = json!({ "channelType": kind, "channelData": data, "clientCorrelator": correlator });
             let channel = api.channel_with("alice", fields).await;
             api.post(channel["callbackURL"].as_str().unwrap(), json!({ "note": correlator })).await;
-            let subscription = api.subscribe_with("b1", &channel, json!({ "duration": 300 })).await;
+            let subscription = api
+                .subscribe_with("b1", &channel, json!({ "duration": 300, "x-attributes": rng.random_bool(0.5) }))
+                .await;
             known.push((channel, subscription));
         }
     }
@@ -141,6 +157,8 @@ async fn replaying_the_log_makes_the_same_rows() {
     let channel = server.api.channel("last").await;
     server.api.subscribe("b0", &channel).await;
     run(&sql, &message("b0", "last")).await;
+    run(&sql, "select tocsin.publish('room', 'last', users => '{u1}')").await;
+    run(&sql, "select tocsin.publish('room', 'last', users => '{u1}', deliver_at => now() + interval '1 day')").await;
     server.stop().await;
     assert_exact(&sql).await;
     let before = projected(&sql).await;
@@ -177,6 +195,9 @@ async fn what_is_wrong_is_put_right_and_told() {
         "folders: 0 rows; 0 were wrong and removed, 0 written",
         "channels: 1 rows; 0 were wrong and removed, 1 written",
         "subscriptions: 1 rows; 1 were wrong and removed, 1 written",
+        "inboxes: 0 rows; 0 were wrong and removed, 0 written",
+        "notifications: 0 rows; 0 were wrong and removed, 0 written",
+        "deferred: 0 rows; 0 were wrong and removed, 0 written",
     ];
     assert_eq!(rebuilt(&output), expected);
     assert_eq!(projected(&sql).await, before);
@@ -388,7 +409,11 @@ async fn a_projection_that_was_left_out_is_noticed_before_anything_is_written() 
     let sql = database.connect().await;
     run(&sql, &message("b", 1)).await;
     let list = "create or replace function tocsin.projections() returns text[] language sql immutable as";
-    run(&sql, &format!("{list} $$ select array['objects', 'folders', 'channels'] $$")).await;
+    run(
+        &sql,
+        &format!("{list} $$ select array['objects', 'folders', 'channels', 'inboxes', 'notifications', 'deferred'] $$"),
+    )
+    .await;
     let before = projected(&sql).await;
     let said = refusal_of(&rebuild(&["--database-url", database.url()]).await);
     assert!(
@@ -403,7 +428,7 @@ async fn a_private_cluster_is_started_for_it_or_used_as_it_runs() {
     let dir = tempfile::tempdir().unwrap();
     let here = ["--data-dir", dir.path().to_str().unwrap()];
     let lines = rebuilt(&rebuild(&here).await);
-    assert_eq!(lines.len(), 4, "from nothing: {lines:?}");
+    assert_eq!(lines.len(), 7, "from nothing: {lines:?}");
     let program = Program::start(dir.path()).await;
     program.api.channel("alice").await;
     assert!(refusal_of(&rebuild(&here).await).contains("1 of this database's nodes"));

@@ -1,0 +1,49 @@
+//! The rows of a watched table: those of its columns that are watched, and its key.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::value::RawValue;
+
+use crate::base::{Error, Result};
+use crate::http::extract::{Body, PathIds, Query};
+use crate::http::state::App;
+use crate::tables::{ROWS_DEFAULT, ROWS_MAX, rows};
+use crate::wire::json::Media;
+use crate::wire::tables::{self, Page};
+
+/// Rows in the order of their keys: `limit` of them, `after` a key.
+pub async fn list(State(app): State<App>, ids: PathIds, query: Query) -> Result<Json<Page>> {
+    let table = ids.table()?;
+    let limit = match query.get("limit") {
+        None => ROWS_DEFAULT,
+        Some(text) => text.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| Error::invalid("limit"))?,
+    }
+    .min(ROWS_MAX);
+    let after = query.get("after");
+    if after.is_some_and(|key| key.contains('\0')) {
+        return Err(Error::invalid("after")); // no text in Postgres holds a NUL
+    }
+    // One more says whether there are more.
+    let found = rows::page(&app.database, table, after, limit + 1).await?;
+    Ok(Json(tables::page(table, found, usize::try_from(limit).unwrap_or(0), &app.urls)?))
+}
+
+/// One row.
+pub async fn read(State(app): State<App>, ids: PathIds) -> Result<Json<Box<RawValue>>> {
+    Ok(Json(tables::row(rows::get(&app.database, ids.table()?, ids.row_key()?).await?)?))
+}
+
+/// Changes the columns of a row that are in the body, an object of them; answers the row.
+pub async fn change(State(app): State<App>, ids: PathIds, body: Body) -> Result<Json<Box<RawValue>>> {
+    let invalid = || Error::invalid("Request-Body");
+    if body.media != Media::Json {
+        return Err(Error::UnsupportedMedia { part: "Content-Type" });
+    }
+    // As it stands: with all digits of its numbers.
+    let change: &RawValue = serde_json::from_slice(&body.bytes).map_err(|_| invalid())?;
+    if !change.get().starts_with('{') {
+        return Err(invalid());
+    }
+    let changed = rows::change(&app.database, ids.table()?, ids.row_key()?, change.get()).await?;
+    Ok(Json(tables::row(changed)?))
+}
