@@ -95,9 +95,8 @@ fn statement(rng: &mut StdRng) -> String {
             "select tocsin.read_notifications('u{a_box}', array(select id from tocsin.notifications order by random() limit 5))"
         ),
         12 if n < 30 => format!("select tocsin.prefer('u{a_box}', '{{room}}', null)"),
-        12 => format!(
-            "select tocsin.delete_notification(user_id, id) from tocsin.notifications order by random() limit 1"
-        ),
+        12 => "select tocsin.delete_notification(user_id, id) from tocsin.notifications order by random() limit 1"
+            .to_owned(),
         13 if n < 60 => {
             format!(
                 "select tocsin.publish_to_room('r', obj => '{n}', recipients => '{{u1}}', deliver_at => now() + interval '1 day')"
