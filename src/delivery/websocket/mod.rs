@@ -162,10 +162,12 @@ impl From<End> for Over {
     }
 }
 
-/// Serves a channel's socket until it is over. (The channel is boxed because it is not needed for long.)
+/// Serves a channel's socket until it is over. (The channel is boxed because it is not needed for long; and a session is
+/// made in its place and never moved, since a future keeps room for whatever is moved into another one.)
 pub async fn serve(delivery: Arc<Delivery>, channel: Box<Channel>, upgraded: Upgraded) {
+    let socket = Socket::new(upgraded).await;
     let check = Check { offered_seconds: channel.lifetime_seconds, format: channel.format, unanswered: false };
-    let mut session = Session::new(delivery.clone(), Feed::connect(delivery, &channel), Some(check), upgraded).await;
+    let mut session = Session::new(delivery.clone(), Feed::connect(delivery, &channel), Some(check), socket);
     if matches!(channel.settings.transport, Transport::WebSockets { checked_by_server: true }) {
         session.timers.check = Some(Instant::now() + session.check_interval());
     }
@@ -173,9 +175,10 @@ pub async fn serve(delivery: Arc<Delivery>, channel: Box<Channel>, upgraded: Upg
     session.serve().await;
 }
 
-/// Serves the socket of somebody who listens to a stream, until it is over.
-pub async fn serve_listener(delivery: Arc<Delivery>, feed: Feed, upgraded: Upgraded) {
-    Session::new(delivery, feed, None, upgraded).await.serve().await;
+/// Serves the socket of somebody who listens to a stream, until it is over. (The feed is boxed until it has its place.)
+pub async fn serve_listener(delivery: Arc<Delivery>, feed: Box<Feed>, upgraded: Upgraded) {
+    let socket = Socket::new(upgraded).await;
+    Session::new(delivery, *feed, None, socket).serve().await;
 }
 
 /// A Ping under way.
@@ -250,13 +253,13 @@ fn ping_interval(delivery: &Delivery) -> Duration {
 }
 
 impl Session {
-    async fn new(delivery: Arc<Delivery>, feed: Feed, check: Option<Check>, upgraded: Upgraded) -> Self {
+    fn new(delivery: Arc<Delivery>, feed: Feed, check: Option<Check>, socket: Socket) -> Self {
         let now = Instant::now();
         let keep_alive = now + ping_interval(&delivery) / 2;
         Session {
             _place: delivery.drain.socket(),
             feed,
-            socket: Socket::new(upgraded).await,
+            socket,
             unpinged: false,
             ping: None,
             pings: 0,
@@ -269,7 +272,7 @@ impl Session {
         }
     }
 
-    async fn serve(mut self) {
+    async fn serve(&mut self) {
         let over = match self.run().await {
             Ok(never) => match never {},
             Err(over) => over,

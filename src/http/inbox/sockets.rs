@@ -88,7 +88,7 @@ async fn listen(
     app.tasks.attend(async move {
         match upgrade.await {
             Ok(upgraded) => {
-                let feed = Feed::listen(delivery.clone(), stream, listener, from, label);
+                let feed = Box::new(Feed::listen(delivery.clone(), stream, listener, from, label));
                 websocket::serve_listener(delivery, feed, upgraded).await;
             }
             Err(fault) => debug!("a socket that was not opened: {fault}"),
