@@ -374,7 +374,7 @@ async fn a_client_that_never_reads_costs_bounded_memory_and_in_the_end_its_conne
     let database = Database::new().await;
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("tocsin.toml");
-    std::fs::write(&config, "[limits]\nsocket_stall_seconds = 8\nsocket_ping_seconds = 2\n").unwrap();
+    std::fs::write(&config, "[limits]\nsocket_stall_seconds = 15\nsocket_ping_seconds = 2\n").unwrap();
     let arguments = ["--database-url", database.url(), "--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()];
     let program = Program::start_with(&arguments).await;
     let mut witness = Witness::new(&database, &program.api).await;

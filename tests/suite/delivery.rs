@@ -120,8 +120,8 @@ async fn events_arrive_without_a_ring_too_and_under_any_kind() {
 
 #[tokio::test]
 async fn thousands_who_return_at_once_share_what_is_read() {
-    const CLIENTS: usize = 60;
-    const EVENTS: usize = 1500;
+    const CLIENTS: usize = 50;
+    const EVENTS: usize = 1100;
     let database = Database::new().await;
     let server = Server::start(&database).await;
     let sql = database.connect().await;
