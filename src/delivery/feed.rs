@@ -22,7 +22,6 @@ use crate::channel::{Channel, Transport, rows as channels};
 use crate::inbox::rows as inbox;
 use crate::log::pages::{PAGE_EVENTS, Reader};
 use crate::log::{Event, Kind};
-use crate::outbound::ways;
 use crate::subscription::{Subscription, rows as subscriptions};
 use crate::wire::nc;
 
@@ -34,12 +33,17 @@ const BATCH_ITEMS: usize = 128;
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// What is followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Of {
     /// A channel: what is posted to it, and its subscriptions. Where they stand is stored.
     Channel,
     /// An inbox, which a channel of its own brings to its user.
-    Inbox(&'static str),
+    Inbox {
+        /// Its stream.
+        stream: Stream,
+        /// In which way.
+        via: &'static str,
+    },
     /// One stream, for a client that says itself where it stands.
     Stream,
 }
@@ -93,7 +97,10 @@ impl Feed {
         let connection = delivery.hub.connect(channel.id.clone(), name, delivery.limits.queue_events_max);
         let reader = Reader::new(delivery.pages.clone(), page_events);
         let of = match &channel.settings.transport {
-            Transport::Inbox { way, .. } => Of::Inbox(ways::way(way).map_or("none", |way| way.name())),
+            // Its owner is the name of the stream.
+            transport @ Transport::Inbox { .. } => {
+                Of::Inbox { stream: Stream::from_log(channel.user.as_str()), via: transport.label() }
+            }
             _ => Of::Channel,
         };
         let format = channel.format;
@@ -157,9 +164,9 @@ impl Feed {
     /// on from there. From the connect on, the hub has told us of new ones; it is told of the streams before their log
     /// is read: so nothing falls between. [`Error::NotFound`] when the channel is over.
     pub async fn take_up_all(&mut self) -> Result<()> {
-        match self.of {
+        match &self.of {
             Of::Channel => self.take_up_channel().await,
-            Of::Inbox(via) => self.take_up_inbox(via).await,
+            Of::Inbox { stream, via } => self.take_up_inbox(stream.clone(), via).await,
             Of::Stream => self.take_up_stream().await,
         }
     }
@@ -175,11 +182,10 @@ impl Feed {
         self.hold_against_head(taken_up.into_iter().map(|(slot, _)| slot).collect()).await
     }
 
-    async fn take_up_inbox(&mut self, via: &'static str) -> Result<()> {
+    async fn take_up_inbox(&mut self, stream: Stream, via: &'static str) -> Result<()> {
         let (delivery, channel) = (self.delivery.clone(), self.connection.channel.clone());
+        let _turn = delivery.turn().await?;
         self.reader.forget();
-        let owner = retry(|| channels::get(&delivery.database, &channel)).await?.user;
-        let stream = Stream::from_log(owner.as_str());
         let user = UserId::from_log(stream.inbox_of().unwrap_or_default());
         let found = retry(|| subscriptions::sources(&delivery.database, &channel)).await?;
         let (wanted, wanted_since) = retry(|| inbox::preferences(&delivery.database, &user)).await?;

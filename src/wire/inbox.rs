@@ -1,10 +1,9 @@
 //! The documents of the inbox API: JSON, read by the same words as those of the specifications.
 
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::json::Fields;
+use super::json::{Fields, moment};
 use crate::base::ids::UserId;
 use crate::base::{Error, Result};
 use crate::inbox::{
@@ -110,12 +109,6 @@ fn condition(given: Option<Value>) -> Result<Option<Value>> {
         Some(condition) if !condition.is_object() => Err(Error::invalid("condition")),
         given => Ok(given),
     }
-}
-
-/// A moment, as RFC 3339 writes it.
-pub fn moment(part: &str, text: &str) -> Result<DateTime<Utc>> {
-    let at = DateTime::parse_from_rfc3339(text).map_err(|_| Error::invalid(part))?.to_utc();
-    if (1..=9999).contains(&chrono::Datelike::year(&at)) { Ok(at) } else { Err(Error::invalid(part)) }
 }
 
 /// What a user wants, given what it was: what is not said stays, `null` is everything.

@@ -2,6 +2,7 @@
 //! member may be missing in JSON, what is not known is ignored. Every refusal names the part. JSON, XML and forms are
 //! read by the same words. (What is written is a [`Value`], but for texts put straight into what is large.)
 
+use chrono::{DateTime, Datelike, Utc};
 use serde_json::{Map, Value};
 
 use super::xml;
@@ -198,6 +199,12 @@ fn checked_text(value: Value, name: &str, chars_max: usize) -> Result<String> {
         value @ (Value::Number(_) | Value::Bool(_)) => Ok(value.to_string()),
         _ => Err(Error::invalid(name)),
     }
+}
+
+/// A moment, as RFC 3339 writes it, of a year that Postgres and our own format can say.
+pub fn moment(part: &str, text: &str) -> Result<DateTime<Utc>> {
+    let at = DateTime::parse_from_rfc3339(text).map_err(|_| Error::invalid(part))?.to_utc();
+    if (1..=9999).contains(&at.year()) { Ok(at) } else { Err(Error::invalid(part)) }
 }
 
 /// Writes a text as JSON has it.

@@ -12,6 +12,7 @@ use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
 use crate::inbox::{NO_NOTIFICATION, Page, Place, Readed, rows};
 use crate::wire::inbox as wire;
+use crate::wire::json::moment;
 
 /// A page of them. By `offset` the newest come first, and so they do `before` an id; `after` one, the oldest.
 pub async fn list(State(app): State<App>, Caller(user): Caller, query: Query, _: Reads) -> Result<Document> {
@@ -33,7 +34,7 @@ fn readed(query: &Query) -> Result<Readed> {
         None => Ok(Readed::Any),
         Some("true") => Ok(Readed::Is(true)),
         Some("false") => Ok(Readed::Is(false)),
-        Some(moment) => match wire::moment("readed", moment) {
+        Some(text) => match moment("readed", text) {
             Ok(at) => Ok(Readed::Since(at)),
             Err(_) => Err(Error::choice("readed", "true, false, a moment as 2026-01-31T12:00:00Z")),
         },

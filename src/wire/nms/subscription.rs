@@ -9,7 +9,7 @@ use crate::base::{Error, Format, Result};
 use crate::filter::Filter;
 use crate::log::event::token;
 use crate::subscription::Subscription;
-use crate::wire::json::Fields;
+use crate::wire::json::{Fields, moment};
 use crate::wire::urls::Urls;
 
 /// A request to create a subscription (3.10).
@@ -72,10 +72,7 @@ pub fn read_subscription_update(mut fields: Fields) -> Result<SubscriptionUpdate
 
 /// A restartToken. It is opaque to clients; to us it is a moment.
 pub fn parse_token(text: &str) -> Result<DateTime<Utc>> {
-    let at = DateTime::parse_from_rfc3339(text).map_err(|_| Error::invalid("restartToken"))?.to_utc();
-    // Beyond what Postgres and our own format can say.
-    let year = chrono::Datelike::year(&at);
-    if (1..=9999).contains(&year) { Ok(at) } else { Err(Error::invalid("restartToken")) }
+    moment("restartToken", text)
 }
 
 fn read_token(fields: &mut Fields) -> Result<Option<DateTime<Utc>>> {
