@@ -11,30 +11,8 @@ cd "$root"
 # shellcheck source=scripts/lib/setup.sh
 . scripts/lib/setup.sh
 set_up_machine
-cargo build --release --locked --quiet
-tocsin=${CARGO_TARGET_DIR:-$root/target}/release/tocsin
-
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-if [[ ! -t 1 ]]; then say() { printf '\n%s\n' "$*"; }; fi
-fail() { echo "movies: $*" >&2; exit 1; }
-
-work=$(mktemp -d)
-server='' listener=''
-clean_up() {
-    for process in $listener $server; do kill -TERM "$process" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    rm -rf "$work"
-}
-trap clean_up EXIT
-
-# Waits until the command that follows succeeds, at most half a minute.
-until_true() {
-    for _ in $(seq 300); do
-        if "$@"; then return 0; fi
-        sleep 0.1
-    done
-    fail "gave up waiting for: $*"
-}
+# shellcheck source=scripts/lib/story.sh
+. scripts/lib/story.sh
 # The lists that came, and the values of an attribute in them.
 lists() { grep -o '"lastModSeq":[0-9]*' "$work/told" 2>/dev/null | wc -l; }
 has_lists() { [[ $(lists) -ge $1 ]]; }
