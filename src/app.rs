@@ -10,6 +10,8 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::auth::Gate;
+use crate::auth::config::Jwt;
 use crate::base::metrics::Metrics;
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
@@ -103,8 +105,9 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Server> {
         // Before anything else: key files that are of no use are told at once.
         let senders = Senders::new(&config.push, config.allow_private_targets)?;
+        let gate = config.jwt.as_ref().map(Jwt::gate).transpose()?.map(Arc::new);
         let home = Home::open(&config.database).await?;
-        match Self::start_on(config, senders, home.clone()).await {
+        match Self::start_on(config, senders, gate, home.clone()).await {
             Ok(server) => Ok(server),
             Err(fault) => {
                 home.close().await;
@@ -113,7 +116,7 @@ impl Server {
         }
     }
 
-    async fn start_on(config: Config, senders: Senders, home: Home) -> anyhow::Result<Server> {
+    async fn start_on(config: Config, senders: Senders, gate: Option<Arc<Gate>>, home: Home) -> anyhow::Result<Server> {
         let listener =
             TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener.local_addr()?;
@@ -151,6 +154,7 @@ impl Server {
         let app = App {
             database: database.clone(),
             urls,
+            gate: gate.clone(),
             limits: Arc::new(config.limits.clone()),
             hub: hub.clone(),
             confirmations: confirmations.clone(),
@@ -192,6 +196,9 @@ impl Server {
         tasks.spawn("objects", maintenance::objects(database.clone(), expire, keep, tasks.stopping()));
         tasks.spawn("terms", maintenance::terms::terms(database.clone(), tasks.stopping()));
         tasks.spawn("deferred", maintenance::deferred::release(database.clone(), deferred_made, tasks.stopping()));
+        if let Some(gate) = gate {
+            tasks.spawn("keys", gate.run(tasks.stopping()));
+        }
         tasks.spawn("http", serve(listener, app, tasks.stopping()));
         info!("listening on {address}");
         Ok(Server { address, url: root, tail, tasks, home, database, confirmations, undelivered, drain, hub })

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use clap::Args;
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+use crate::auth::config::{Auth, AuthArgs, Jwt};
 use crate::outbound::config::Push;
 
 /// The flags of `tocsin serve`; each is also an environment variable and a key of the file.
@@ -24,9 +25,9 @@ pub struct ServeArgs {
     /// What {serverRoot} is in every URL the server emits [default: http:// and the address it listens on]
     #[arg(long, env = "TOCSIN_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
-    /// Who may use the server; `none` (everybody) only on a loopback address [default: none]
-    #[arg(long, env = "TOCSIN_AUTH", value_name = "HOW")]
-    pub auth: Option<Auth>,
+    #[command(flatten)]
+    /// Who may use the server.
+    pub auth: AuthArgs,
     /// Let clients name webhooks and notifyURLs on loopback and private networks [default: false]
     #[arg(
         long,
@@ -56,14 +57,6 @@ pub struct DatabaseArgs {
     pub config: Option<PathBuf>,
 }
 
-/// How callers are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Auth {
-    /// Not at all: whoever reaches the socket may do everything. Loopback only.
-    None,
-}
-
 /// The TOML file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,6 +66,8 @@ struct File {
     data_dir: Option<PathBuf>,
     public_url: Option<String>,
     auth: Option<Auth>,
+    #[serde(default)]
+    jwt: Jwt,
     allow_private_targets: Option<bool>,
     drain_seconds: Option<u64>,
     #[serde(default)]
@@ -116,6 +111,8 @@ pub struct Config {
     pub database: DatabaseChoice,
     /// `{serverRoot}` with its scheme, without a trailing slash; `None`: the address listened on.
     pub public_url: Option<String>,
+    /// How callers are told apart; `None`: not at all.
+    pub jwt: Option<Jwt>,
     /// Policy.
     pub limits: Limits,
     /// What notifications are pushed with.
@@ -161,6 +158,8 @@ pub struct Limits {
     pub subscription_seconds_max: u32,
     /// Subscriptions on one channel.
     pub subscriptions_per_channel_max: u32,
+    /// Subscriptions of one box.
+    pub subscriptions_per_box_max: u32,
     /// Channels of one user.
     pub channels_per_user_max: u32,
     /// References to items, or paths, in one request.
@@ -232,6 +231,7 @@ impl Default for Limits {
             subscription_seconds_default: 86400,
             subscription_seconds_max: 30 * 86400,
             subscriptions_per_channel_max: 1000,
+            subscriptions_per_box_max: 100_000,
             channels_per_user_max: 1000,
             references_max: 1000,
             copied_items_max: 10_000,
@@ -297,12 +297,16 @@ impl Config {
         let file = read_file(args.database.config.as_deref())?;
         let mut faults = Vec::new();
         let listen = args.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
-        let Auth::None = args.auth.or(file.auth).unwrap_or(Auth::None);
-        if !listen.ip().is_loopback() {
+        let auth = args.auth.auth.or(file.auth).unwrap_or_default();
+        if auth == Auth::None && !listen.ip().is_loopback() {
             faults.push(format!(
                 "refusing to listen on {listen} with --auth none, which lets everybody do everything: \
-                 listen on 127.0.0.1 or [::1]"
+                 use --auth jwt, or listen on 127.0.0.1 or [::1]"
             ));
+        }
+        let jwt = (auth == Auth::Jwt).then(|| file.jwt.clone().with(args.auth));
+        if let Some(Err(fault)) = jwt.as_ref().map(Jwt::gate) {
+            faults.push(format!("{fault:#}"));
         }
         let public_url = args.public_url.or(file.public_url).map(|url| url.trim_end_matches('/').to_owned());
         if let Some(url) = &public_url
@@ -327,6 +331,7 @@ impl Config {
             listen,
             database,
             public_url,
+            jwt,
             limits,
             push,
             allow_private_targets,

@@ -7,6 +7,8 @@
 pub mod base;
 pub mod postgres;
 
+pub mod auth;
+
 pub mod log;
 
 pub mod filter;

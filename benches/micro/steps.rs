@@ -41,6 +41,7 @@ fn subscription(format: Format) -> Subscription {
         filter: None,
         attributes: false,
         client_correlator: None,
+        subscriber: None,
         expires_at: DateTime::UNIX_EPOCH,
         remaining_seconds: 1,
         cursor: Cursor { generation: 1, next_seq: 1, next_at: DateTime::UNIX_EPOCH, next_index: 1, reset: false },

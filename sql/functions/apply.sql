@@ -85,13 +85,14 @@ begin
     when 'subscription.created' then
         insert into tocsin.subscriptions (
             id, stream, channel_id, callback_data, format, filter, client_correlator, expires_at,
-            created_seq, generation, start_seq, start_at, start_index, start_reset, attributes)
+            created_seq, generation, start_seq, start_at, start_index, start_reset, attributes, subscriber, privileged)
         values (
             data ->> 'id', stream, data ->> 'channel', data ->> 'callbackData',
             data ->> 'format', nullif(data -> 'filter', 'null'), data ->> 'clientCorrelator',
             (data ->> 'expiresAt')::timestamptz, seq, seq,
             (data ->> 'from')::bigint + 1, (data ->> 'token')::timestamptz, 1, (data ->> 'reset')::boolean,
-            coalesce((data ->> 'withAttributes')::boolean, false));
+            coalesce((data ->> 'withAttributes')::boolean, false), data ->> 'subscriber',
+            coalesce((data ->> 'privileged')::boolean, false));
     when 'subscription.updated' then -- lives longer
         update tocsin.subscriptions
         set expires_at = (data ->> 'expiresAt')::timestamptz

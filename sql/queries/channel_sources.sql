@@ -6,7 +6,7 @@
 with sources as (
     select null as id,
            case n.settings ->> 'type' when 'Inbox' then n.user_id else '$channel/' || n.id end as stream, n.id as channel_id, null as notify_url, null as callback_data,
-           n.format, null::jsonb as filter, false as attributes, null as client_correlator,
+           n.format, null::jsonb as filter, false as attributes, null as client_correlator, null as subscriber,
            now() as expires_at, 0::bigint as remaining_seconds, 1::bigint as generation,
            coalesce(c.next_seq, (n.settings ->> 'from')::bigint + 1, 2) as next_seq,
            coalesce(c.next_at, (n.settings ->> 'at')::timestamptz, n.created_at) as next_at,
@@ -15,7 +15,7 @@ with sources as (
     where n.id = $1
     union all
     select s.id, s.stream, s.channel_id, n.settings ->> 'notifyUrl', s.callback_data,
-           s.format, s.filter, s.attributes, s.client_correlator,
+           s.format, s.filter, s.attributes, s.client_correlator, s.subscriber,
            s.expires_at, ceil(extract(epoch from s.expires_at - now()))::bigint, s.generation,
            coalesce(c.next_seq, s.start_seq), coalesce(c.next_at, s.start_at),
            coalesce(c.next_index, s.start_index), c.source_id is null and s.start_reset, s.created_seq

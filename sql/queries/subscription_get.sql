@@ -1,7 +1,7 @@
 -- Live subscriptions: of a stream ($1), by id ($2). A cursor of an older generation is void: the
 -- subscription starts where the event that made the newer one said.
 select s.id, s.stream, s.channel_id, n.settings ->> 'notifyUrl' as notify_url, s.callback_data, s.format, s.filter, s.attributes,
-       s.client_correlator,
+       s.client_correlator, s.subscriber,
        s.expires_at, ceil(extract(epoch from s.expires_at - now()))::bigint as remaining_seconds,
        s.generation,
        coalesce(c.next_seq, s.start_seq) as next_seq,

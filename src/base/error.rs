@@ -105,6 +105,18 @@ pub enum Error {
         /// How to say it, for a person.
         how: &'static str,
     },
+    /// The token that says who asks is not accepted (SVC2003, 401).
+    #[error("invalid access token: {why}")]
+    InvalidToken {
+        /// Why, for a person.
+        why: String,
+    },
+    /// The token is not for such requests (POL0001, 403).
+    #[error("the access token has none of the scopes {scopes}")]
+    Scope {
+        /// Any one of these would do, separated by blanks.
+        scopes: String,
+    },
     /// A newer poll of the same channel took over (SVC1012).
     #[error("simultaneous channel requests")]
     SimultaneousPolls,

@@ -24,6 +24,9 @@ pub(super) struct ServerArgs {
     /// The store of the box
     #[arg(long, value_name = "STORE", default_value = "default")]
     store: String,
+    /// Access token, when the server asks for one
+    #[arg(long, env = "TOCSIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
 }
 
 /// A channel we made.
@@ -47,6 +50,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     server: String,
     store: String,
+    token: Option<String>,
 }
 
 pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -56,7 +60,12 @@ impl Client {
         // http only, as its WebSockets are: so it needs no certificates to start with.
         let builder = reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy();
         let http = builder.tls_certs_only([]).build()?;
-        Ok(Client { http, server: args.server.trim_end_matches('/').to_owned(), store: args.store })
+        Ok(Client { http, server: args.server.trim_end_matches('/').to_owned(), store: args.store, token: args.token })
+    }
+
+    /// Whether the server can know from a token who asks.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
     }
 
     pub async fn create_channel(&self, user: &str) -> anyhow::Result<Channel> {
@@ -101,6 +110,10 @@ impl Client {
     pub async fn open(&self, channel: &Channel) -> anyhow::Result<Socket> {
         let mut request = channel.channel_url.as_str().into_client_request()?;
         request.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse()?);
+        if let Some(token) = &self.token {
+            let value = format!("Bearer {token}").parse().context("the token cannot be sent in a header")?;
+            request.headers_mut().insert("Authorization", value);
+        }
         let (socket, _) = connect_async(request).await.context("cannot open the WebSocket")?;
         Ok(socket)
     }
@@ -110,6 +123,9 @@ impl Client {
         let mut request = self.http.request(method, url);
         if let Some(body) = body {
             request = request.json(&body);
+        }
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
         }
         let response =
             request.send().await.with_context(|| format!("the server at {} cannot be reached", self.server))?;

@@ -1,12 +1,16 @@
 //! The command line: one file per command.
 
+mod beside;
 mod client;
 mod explain;
+mod grants;
 mod listen;
 mod migrate;
 mod rebuild;
 mod replay;
 mod serve;
+mod table;
+mod token;
 mod url;
 mod watch;
 
@@ -52,6 +56,15 @@ enum Command {
     Watch(watch::Args),
     /// Tell of them no more
     Unwatch(watch::UnwatchArgs),
+    /// Let a user, or everybody who has a token, reach what is not theirs
+    Grant(grants::Args),
+    /// Take that back: what rested on it ends
+    Revoke(grants::RevokeArgs),
+    /// List what is granted
+    Grants(DatabaseArgs),
+    /// Make keys, and tokens for development
+    #[command(subcommand)]
+    Token(token::Command),
 }
 
 /// Runs the command given on the command line.
@@ -68,5 +81,9 @@ pub async fn run() -> anyhow::Result<()> {
         Some(Command::Explain(args)) => explain::run(args).await,
         Some(Command::Watch(args)) => watch::run(args).await,
         Some(Command::Unwatch(args)) => watch::unwatch(args).await,
+        Some(Command::Grant(args)) => grants::grant(args).await,
+        Some(Command::Revoke(args)) => grants::revoke(args).await,
+        Some(Command::Grants(args)) => grants::list(args).await,
+        Some(Command::Token(command)) => token::run(command),
     }
 }

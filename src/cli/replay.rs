@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::client::{Channel, Client, ServerArgs, Socket, Subscription, close, flush, next_text, positions};
+use crate::auth::token::ACR_AUTH;
 use crate::wire::nms::parse_token;
 
 /// When nothing has come for this long, the server is asked whether that was all.
@@ -25,9 +26,9 @@ pub(super) struct Args {
     /// Where to begin; without it, at the box's first event
     #[arg(value_name = "RESTART_TOKEN")]
     restart_token: Option<String>,
-    /// Whose channel it is
-    #[arg(long, value_name = "USER", default_value = "tocsin-replay")]
-    user: String,
+    /// Whose channel it is [default: the token's user, or tocsin-replay]
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
 }
 
 /// Before everything.
@@ -39,7 +40,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         bail!("{token:?} is not a restartToken (such as 2026-01-31T12:00:00.123456Z)");
     }
     let client = Client::new(args.server)?;
-    let channel = client.create_channel(&args.user).await?;
+    let user = args.user.as_deref().unwrap_or(if client.has_token() { ACR_AUTH } else { "tocsin-replay" });
+    let channel = client.create_channel(user).await?;
     let outcome = replay(&client, &channel, &args.box_id, token).await;
     // The subscriptions end with the channel.
     client.delete(&channel.resource_url).await?;

@@ -2,8 +2,9 @@
 
 use anyhow::{Context, bail};
 
-use crate::app::Home;
-use crate::config::{DatabaseArgs, DatabaseChoice};
+use super::beside::on;
+use super::table::print_table;
+use crate::config::DatabaseArgs;
 use crate::postgres::Database;
 use crate::tables::{NewWatch, Watched, rows};
 
@@ -65,27 +66,6 @@ pub(super) async fn unwatch(args: UnwatchArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Works on the database, beside a server as well as without one.
-async fn on<T>(database: DatabaseArgs, work: impl AsyncFnOnce(&Database) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let choice = database.resolve()?;
-    if let DatabaseChoice::Embedded(dir) = &choice
-        && !dir.exists()
-    {
-        bail!("there is nothing in {}", dir.display());
-    }
-    let home = Home::find(&choice).await?;
-    let outcome = match Database::new(&home.url) {
-        Ok(database) => {
-            let outcome = work(&database).await;
-            database.close();
-            outcome
-        }
-        Err(fault) => Err(fault),
-    };
-    home.close().await;
-    outcome
-}
-
 async fn list(database: &Database) -> anyhow::Result<()> {
     let watched = rows::list(database).await;
     let watched = watched.context("the database cannot be asked (is its schema up to date? see tocsin migrate)")?;
@@ -94,13 +74,7 @@ async fn list(database: &Database) -> anyhow::Result<()> {
         return Ok(());
     }
     let head = ["TABLE", "KEY", "BOX", "COLUMNS", "OPERATIONS", "WHEN"].map(str::to_owned);
-    let lines: Vec<[String; 6]> = std::iter::once(head).chain(watched.iter().map(columns)).collect();
-    let widths: Vec<usize> =
-        (0..6).map(|n| lines.iter().map(|line| line[n].chars().count()).max().unwrap_or(0)).collect();
-    for line in &lines {
-        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
-        println!("{}", cells.join("  ").trim_end());
-    }
+    print_table(head, watched.iter().map(columns));
     for Watched { name, fault, .. } in &watched {
         if let Some(fault) = fault {
             println!("rows of {name} are not told of: {fault}");

@@ -590,6 +590,7 @@ mod tests {
             filter: None,
             attributes: false,
             client_correlator: None,
+            subscriber: None,
             expires_at: DateTime::UNIX_EPOCH,
             remaining_seconds: 1,
             cursor: Cursor { generation, next_seq, next_at: DateTime::UNIX_EPOCH, next_index, reset: false },

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -24,7 +24,7 @@ const KEY_CHARS_MAX: usize = 255;
 
 /// Takes a notification with any root element: 204 when it is in the log. With `deliver_at`, `countdown` or `condition` in
 /// the query, it is held until then: 202.
-pub async fn post(State(app): State<App>, ids: PathIds, query: Query, request: Request) -> Result<Response> {
+pub async fn post(app: App, ids: PathIds, query: Query, request: Request) -> Result<Response> {
     let channel = admit(&app, &ids)?;
     let release = release_of(query.get("deliver_at"), query.get("countdown"), query.get("condition"))?;
     let key = key(request.headers())?;

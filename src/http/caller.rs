@@ -1,4 +1,4 @@
-//! Who asks.
+//! For whom a request is.
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
@@ -8,12 +8,14 @@ use super::state::App;
 use crate::base::ids::UserId;
 use crate::base::{Error, Result};
 
-/// Where a client says who it is, as long as nobody has to prove it.
+/// Where a client says who it is, as long as nobody has to prove it; and otherwise, whose inbox it means.
 const USER_HEADER: &str = "X-Tocsin-User";
 /// The same for browsers, which cannot set headers of WebSockets.
 const USER_PARAMETER: &str = "user";
 
-/// The user who asks. A request without one is refused (401); as `Option<Caller>`, it is nobody's.
+/// The user for whom the request is: the one whose token it brings, or another whom that one may act for
+/// (`http::access`); without authentication, who it says. A request for nobody is refused (401); as `Option<Caller>`, it
+/// is nobody's.
 #[derive(Debug, Clone)]
 pub struct Caller(pub UserId);
 
@@ -31,17 +33,26 @@ impl OptionalFromRequestParts<App> for Caller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>> {
-        let named = match parts.headers.get(USER_HEADER) {
-            Some(value) => {
-                let text = std::str::from_utf8(value.as_bytes()).map_err(|_| Error::invalid(USER_HEADER))?;
-                Some((USER_HEADER, text.to_owned()))
-            }
-            None => {
-                let query = Query::from_request_parts(parts, app).await?;
-                query.get(USER_PARAMETER).map(|user| (USER_PARAMETER, user.to_owned()))
-            }
-        };
-        let Some((part, user)) = named else { return Ok(None) };
-        Ok(Some(Caller(UserId::parse(&user).map_err(|_| Error::invalid(part))?)))
+        match parts.extensions.get::<Caller>() {
+            Some(caller) => Ok(Some(caller.clone())),
+            None if app.gate.is_some() => Ok(None), // what it says proves nothing
+            None => Ok(said_user(parts).await?.map(Caller)),
+        }
     }
+}
+
+/// The user that a request names.
+pub async fn said_user(parts: &mut Parts) -> Result<Option<UserId>> {
+    let named = match parts.headers.get(USER_HEADER) {
+        Some(value) => {
+            let text = std::str::from_utf8(value.as_bytes()).map_err(|_| Error::invalid(USER_HEADER))?;
+            Some((USER_HEADER, text.to_owned()))
+        }
+        None => {
+            let query = Query::from_request_parts(parts, &()).await?;
+            query.get(USER_PARAMETER).map(|user| (USER_PARAMETER, user.to_owned()))
+        }
+    };
+    let Some((part, user)) = named else { return Ok(None) };
+    UserId::parse(&user).map(Some).map_err(|_| Error::invalid(part))
 }

@@ -7,12 +7,16 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::state::App;
+use crate::auth::token::{ACR_AUTH, Principal};
 use crate::base::ids::{BoxName, ChannelId, SubscriptionId, UserId, check_id};
 use crate::base::{Error, Format, Result};
 use crate::wire::json::{Fields, Media};
 use crate::wire::nms::{check_flag, folder_of};
 
-/// The decoded variables of the path.
+/// `acr:auth` stands for the user of a token, and there is none.
+const ANONYMOUS: Error = Error::Unauthenticated { how: "acr:auth stands for the user of an access token" };
+
+/// The decoded variables of the path; where `acr:auth` stands, the user of the token (spec/notification-channel 10.2).
 #[derive(Debug)]
 pub struct PathIds(Vec<(String, String)>);
 
@@ -114,7 +118,17 @@ impl FromRequestParts<App> for PathIds {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         // Rejected when a variable, decoded, is not UTF-8.
         let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| Error::invalid("Request-URI"))?;
-        Ok(PathIds(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
+        let user = parts.extensions.get::<Principal>().map(|principal| principal.user.as_str());
+        let meant = |name: &str, value: &str| match (name, value, user) {
+            ("userId" | "boxId", ACR_AUTH, Some(user)) => Ok(user.to_owned()),
+            ("userId" | "boxId", ACR_AUTH, None) => Err(ANONYMOUS),
+            _ => Ok(value.to_owned()),
+        };
+        params
+            .iter()
+            .map(|(name, value)| Ok((name.to_owned(), meant(name, value)?)))
+            .collect::<Result<_>>()
+            .map(PathIds)
     }
 }
 

@@ -24,8 +24,8 @@ pub fn response(error: &Error) -> Response {
     if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     }
-    if status == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if let Some(challenge) = challenge(error) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST")); // it is one of a search
@@ -34,6 +34,17 @@ pub fn response(error: &Error) -> Response {
         response.extensions_mut().insert(Missing(what));
     }
     response
+}
+
+/// What a request should bring instead (RFC 6750, 3).
+fn challenge(error: &Error) -> Option<HeaderValue> {
+    let challenge = match error {
+        Error::Unauthenticated { .. } => "Bearer".to_owned(),
+        Error::InvalidToken { why } => format!("Bearer error=\"invalid_token\", error_description=\"{why}\""),
+        Error::Scope { scopes } => format!("Bearer error=\"insufficient_scope\", scope=\"{scopes}\""),
+        _ => return None,
+    };
+    HeaderValue::from_str(&challenge).ok()
 }
 
 /// The kind of resource that the request's URL does not lead to: in the NMS API, `represent` adds the link to it.
@@ -97,6 +108,11 @@ impl Fault {
             }
             Error::Policy { rule } => policy(Is::FORBIDDEN, "POL0001", POLICY, &[rule]),
             Error::Unauthenticated { how } => policy(Is::UNAUTHORIZED, "POL0001", POLICY, &[how]),
+            Error::InvalidToken { .. } => service(Is::UNAUTHORIZED, "SVC2003", "Invalid access token", &[]),
+            Error::Scope { scopes } => {
+                let rule = format!("the access token has none of the scopes {scopes}");
+                policy(Is::FORBIDDEN, "POL0001", POLICY, &[&rule])
+            }
             Error::SimultaneousPolls => {
                 service(Is::CONFLICT, "SVC1012", "Simultaneous channel requests not supported", &[])
             }

@@ -17,7 +17,7 @@ use crate::log::tailer::Mode;
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Everything that is measured.
-pub async fn metrics(State(app): State<App>) -> Result<Response> {
+pub async fn metrics(app: App) -> Result<Response> {
     look(&app);
     let text = app.metrics.text().map_err(Error::internal)?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())

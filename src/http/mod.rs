@@ -1,11 +1,13 @@
 //! The HTTP API: one nest per specification. Every answer that is not a success is a `requestError`.
 
+pub mod access;
 pub mod callback;
 pub mod caller;
 pub mod conditional;
 pub mod connection;
 pub mod extract;
 pub mod fault;
+pub mod grants;
 pub mod inbox;
 pub mod metrics;
 pub mod nc;
@@ -36,6 +38,8 @@ pub fn router(app: App) -> Router {
         .route("/ws/notifications", only("GET", get(inbox::sockets::inbox)))
         .route("/ws/rooms/{room}", only("GET", get(inbox::sockets::room)))
         .nest("/api/tables", tables::routes())
+        .route("/api/grants", collection(grants::list, grants::create))
+        .route("/api/grants/{id}", only("GET, DELETE", get(grants::read).delete(grants::delete)))
         .route("/ws/{token}", only("GET", get(nc::socket::open)))
         .route("/poll/{token}", only("POST", post(nc::poll::poll)))
         .route("/large/{token}", only("POST", post(nc::poll::fetch)))
@@ -44,6 +48,7 @@ pub fn router(app: App) -> Router {
         .route("/readyz", only("GET", get(ops::readyz)))
         .route("/metrics", only("GET", get(metrics::metrics)))
         .fallback(async || fault::response(&Error::NotFound { what: "resource" }))
+        .layer(from_fn_with_state(app.clone(), access::check))
         .layer(from_fn_with_state(app.urls.clone(), represent::represent))
         .layer(DefaultBodyLimit::max(body_bytes_max))
         .layer(from_fn_with_state(app.metrics.clone(), metrics::measure))

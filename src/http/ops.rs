@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -21,7 +20,7 @@ pub async fn healthz() -> &'static str {
 
 /// It can do its job: the database answers, the log is followed, and the node is not about to leave. 503 with the
 /// reasons otherwise.
-pub async fn readyz(State(app): State<App>) -> Response {
+pub async fn readyz(app: App) -> Response {
     let database = match app.database.get().await {
         Ok(client) => {
             let left = client.query_one("select tocsin.partitions_left()", &[]).await;
@@ -33,13 +32,15 @@ pub async fn readyz(State(app): State<App>) -> Response {
     let doorbell = if mode == Mode::Polling { "polling: notifications do not arrive" } else { mode.name() };
     let age = app.tail.age();
     let draining = app.delivery.drain.begun().is_cancelled();
-    let ready = !draining && database.is_ok() && mode != Mode::Lost && age < TAIL_AGE_MAX;
+    let has_keys = app.gate.as_ref().is_none_or(|gate| gate.has_keys());
+    let ready = !draining && has_keys && database.is_ok() && mode != Mode::Lost && age < TAIL_AGE_MAX;
     let (pool, round_trip) = (app.database.pool(), app.metrics.doorbell_round_trip.get());
     let body = json!({
         "ready": ready,
         "draining": draining,
         "database": database.as_ref().map_or_else(String::as_str, |_| "ok"),
         "partitions": { "monthsAhead": database.as_ref().ok() },
+        "keys": if has_keys { "ok" } else { "none: no token can be verified" },
         "doorbell": doorbell,
         "roundTripMilliseconds": round_trip * 1000.0,
         "tail": {

@@ -1,8 +1,14 @@
 //! What handlers may reach.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use tokio::sync::Notify;
+
+use crate::auth::Gate;
+use crate::auth::token::Principal;
 
 use crate::base::metrics::Metrics;
 use crate::channel::confirm::Confirmations;
@@ -24,6 +30,8 @@ pub struct App {
     pub database: Database,
     /// Makes URLs.
     pub urls: Arc<Urls>,
+    /// Verifies tokens; without it, callers are not told apart.
+    pub gate: Option<Arc<Gate>>,
     /// Policy.
     pub limits: Arc<Limits>,
     /// The channels connected here.
@@ -47,3 +55,23 @@ pub struct App {
     /// To wait for sessions at the end.
     pub tasks: Tasks,
 }
+
+/// The parts of the server as a handler sees them: a request that says `acr:auth` gets URLs that say it too
+/// (spec/common 12).
+impl FromRequestParts<App> for App {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let mut app = app.clone();
+        if parts.extensions.get::<AcrAuth>().is_some()
+            && let Some(principal) = parts.extensions.get::<Principal>()
+        {
+            app.urls = Arc::new(app.urls.with_acr_auth(&principal.user));
+        }
+        Ok(app)
+    }
+}
+
+/// Marks a request in whose path `acr:auth` stands for the user.
+#[derive(Debug, Clone, Copy)]
+pub struct AcrAuth;

@@ -42,6 +42,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/stamp.sql", include_str!("../../sql/functions/stamp.sql")),
     ("functions/tokens.sql", include_str!("../../sql/functions/tokens.sql")),
     ("functions/end.sql", include_str!("../../sql/functions/end.sql")),
+    ("functions/grants.sql", include_str!("../../sql/functions/grants.sql")),
     ("functions/watch.sql", include_str!("../../sql/functions/watch.sql")),
     ("views/watched_tables.sql", include_str!("../../sql/views/watched_tables.sql")),
     ("functions/tables.sql", include_str!("../../sql/functions/tables.sql")),

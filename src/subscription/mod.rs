@@ -7,7 +7,7 @@ pub mod rows;
 use chrono::{DateTime, Utc};
 
 use crate::base::Format;
-use crate::base::ids::{BoxName, ChannelId, SubscriptionId};
+use crate::base::ids::{BoxName, ChannelId, SubscriptionId, UserId};
 use crate::channel::cursor::Cursor;
 use crate::filter::Filter;
 
@@ -18,6 +18,15 @@ pub enum Target {
     Channel(ChannelId),
     /// At a URL of its own.
     NotifyUrl(String),
+}
+
+/// Who makes a subscription.
+#[derive(Debug, Clone)]
+pub struct Subscriber {
+    /// Who.
+    pub user: UserId,
+    /// By the right to everything: it ends with no grant.
+    pub privileged: bool,
 }
 
 /// A subscription as it is stored.
@@ -41,12 +50,21 @@ pub struct Subscription {
     pub attributes: bool,
     /// Echoed to the client.
     pub client_correlator: Option<String>,
+    /// Who made it; `None` when callers were not told apart: then it is the box's owner's.
+    pub subscriber: Option<UserId>,
     /// When it ends, by the database's clock.
     pub expires_at: DateTime<Utc>,
     /// Seconds until then.
     pub remaining_seconds: u32,
     /// Confirmed delivery.
     pub cursor: Cursor,
+}
+
+impl Subscription {
+    /// Whether it is this user's. Its notifyURL is a secret of who made it: to others it is not there.
+    pub fn is_of(&self, user: &UserId) -> bool {
+        self.subscriber.as_ref().map_or(self.of.box_id(), UserId::as_str) == user.as_str()
+    }
 }
 
 /// Where a restartToken leads: the answer to "everything after this moment in this box".

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-use super::{BoxHead, Start, Subscription, Target, TokenRule};
+use super::{BoxHead, Start, Subscriber, Subscription, Target, TokenRule};
 use crate::base::ids::{BoxName, ChannelId, Stream, SubscriptionId, UserId};
 use crate::base::{Error, Format, Result};
 use crate::channel::cursor::{Cursor, Horizon};
@@ -40,6 +40,8 @@ pub struct NewSubscription {
     pub duration_seconds: u32,
     /// Where to start; `None`: now.
     pub restart_token: Option<DateTime<Utc>>,
+    /// Who makes it, when callers are told apart.
+    pub subscriber: Option<Subscriber>,
 }
 
 /// How many subscriptions there may be.
@@ -47,6 +49,8 @@ pub struct NewSubscription {
 pub struct Most {
     /// On one channel.
     pub on_channel: u32,
+    /// Of one box.
+    pub on_box: u32,
     /// Of one box, at URLs of their clients.
     pub at_urls: u32,
 }
@@ -93,7 +97,8 @@ async fn made_before(transaction: &Transaction<'_>, new: &NewSubscription) -> Re
         Target::NotifyUrl(url) => (None, Some(url)),
     };
     let found = include_str!("../../sql/queries/subscription_of_correlator.sql");
-    let Some(row) = transaction.query_opt(found, &[&stream, correlator, &channel, &url]).await? else {
+    let subscriber = new.subscriber.as_ref().map(|subscriber| subscriber.user.as_str());
+    let Some(row) = transaction.query_opt(found, &[&stream, correlator, &channel, &url, &subscriber]).await? else {
         return Ok(None);
     };
     let id = SubscriptionId::from_text(row.get(0));
@@ -115,6 +120,7 @@ async fn repeat(transaction: &Transaction<'_>, there: Subscription, new: NewSubs
 
 /// An event in the box's stream, so that "after it" is a place in the log and not a race.
 async fn append_new(transaction: &Transaction<'_>, new: NewSubscription, most: Most) -> Result<Subscription> {
+    admit_to_box(transaction, &new, most.on_box).await?;
     let id = SubscriptionId::random();
     let channel = match &new.target {
         Target::Channel(channel) => {
@@ -133,6 +139,8 @@ async fn append_new(transaction: &Transaction<'_>, new: NewSubscription, most: M
         "callbackData": new.callback_data, "format": new.format.name(), "filter": new.filter,
         "withAttributes": new.attributes.then_some(true),
         "clientCorrelator": new.client_correlator,
+        "subscriber": new.subscriber.as_ref().map(|subscriber| subscriber.user.as_str()),
+        "privileged": new.subscriber.as_ref().and_then(|subscriber| subscriber.privileged.then_some(true)),
         "expiresAt": expiry(transaction, new.duration_seconds).await?,
     });
     if let Some(start) = start {
@@ -288,7 +296,8 @@ fn horizon(row: &Row) -> Horizon {
     }
 }
 
-const NO_SUBSCRIPTION: Error = Error::NotFound { what: "NmsSubscription" };
+/// There is none, or it is somebody else's.
+pub const NO_SUBSCRIPTION: Error = Error::NotFound { what: "NmsSubscription" };
 
 fn one(found: Vec<Subscription>) -> Result<Subscription> {
     found.into_iter().next().ok_or(NO_SUBSCRIPTION)
@@ -305,6 +314,25 @@ async fn admit(transaction: &Transaction<'_>, channel: &ChannelId, on_channel_ma
         return Err(Error::Policy { rule: format!("a channel may have {on_channel_max} subscriptions") });
     }
     Ok(())
+}
+
+/// The box has room, and the subscriber a right to it: its own, that to everything, or a grant, which then stays until
+/// we have committed.
+async fn admit_to_box(transaction: &Transaction<'_>, new: &NewSubscription, most: u32) -> Result<()> {
+    let stream = new.of.stream().as_str();
+    let there = "select count(*) from (select from tocsin.subscriptions where stream = $1 limit $2) as some";
+    if transaction.query_one(there, &[&stream, &i64::from(most)]).await?.get::<_, i64>(0) >= i64::from(most) {
+        return Err(Error::Policy { rule: format!("a box may have {most} subscriptions") });
+    }
+    let Some(Subscriber { user, privileged }) = &new.subscriber else { return Ok(()) };
+    if *privileged || user.as_str() == new.of.box_id() {
+        return Ok(());
+    }
+    let holds = "select tocsin.holds_grant($1, 'box', $2, 'read')";
+    match transaction.query_one(holds, &[&user.as_str(), &stream]).await?.get(0) {
+        true => Ok(()),
+        false => Err(Error::NotFound { what: "resource" }),
+    }
 }
 
 async fn expiry(transaction: &Transaction<'_>, seconds: u32) -> Result<String> {
@@ -416,6 +444,7 @@ fn subscription(row: &Row) -> Result<Subscription> {
         filter: row.get::<_, Option<Json<Filter>>>("filter").map(|Json(filter)| filter),
         attributes: row.get("attributes"),
         client_correlator: row.get("client_correlator"),
+        subscriber: row.get::<_, Option<&str>>("subscriber").map(UserId::from_log),
         expires_at: row.get("expires_at"),
         remaining_seconds: u32::try_from(remaining).unwrap_or(0),
         cursor: cursor(row),

@@ -1,6 +1,9 @@
 //! The data types of the Notification Channel API (5.2).
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, Utc};
+
 use serde_json::{Value, json};
 
 use super::json::{Fields, Media};
@@ -226,6 +229,8 @@ pub enum FromClient {
     ConnCheck(Format),
     /// Answers a `connCheck` of ours.
     ConnAck,
+    /// Brings a newer access token: `{"tokenRefresh": {"accessToken": ...}}`, an extension, in JSON.
+    TokenRefresh(String),
     /// Something else, to be ignored (common rules: unknown elements).
     Unknown,
 }
@@ -233,18 +238,30 @@ pub enum FromClient {
 /// Reads a message of the client, in JSON or XML.
 pub fn read_from_client(text: &str) -> Result<FromClient> {
     let (format, root) = if text.trim_start().starts_with('<') {
-        (Format::Xml, Some(xml::read(text.as_bytes())?.0))
+        (Format::Xml, Some((xml::read(text.as_bytes())?.0, Value::Null)))
     } else {
         match serde_json::from_str(text) {
-            Ok(Value::Object(members)) => (Format::Json, members.into_iter().next().map(|(name, _)| name)),
+            Ok(Value::Object(members)) => (Format::Json, members.into_iter().next()),
             _ => return Err(Error::invalid("message")),
         }
     };
-    Ok(match root.as_deref() {
-        Some("connCheck") => FromClient::ConnCheck(format),
-        Some("connAck") => FromClient::ConnAck,
+    let Some((name, content)) = root else { return Ok(FromClient::Unknown) };
+    Ok(match (name.as_str(), content["accessToken"].as_str()) {
+        ("connCheck", _) => FromClient::ConnCheck(format),
+        ("connAck", _) => FromClient::ConnAck,
+        ("tokenRefresh", Some(token)) => FromClient::TokenRefresh(token.to_owned()),
         _ => FromClient::Unknown,
     })
+}
+
+/// Writes the answer to a `tokenRefresh`: the socket lives on with the new token.
+pub fn token_refreshed(expires_in: Duration) -> String {
+    json!({ "tokenRefreshed": { "expiresIn": expires_in.as_secs() } }).to_string()
+}
+
+/// Writes the answer to a `tokenRefresh` that is refused: the socket lives on with the token that it has.
+pub fn token_refused(reason: &str) -> String {
+    json!({ "tokenRefused": { "reason": reason } }).to_string()
 }
 
 /// Writes a server's `connCheck`: the next one comes after `interval_seconds`, and a `connAck` starts the lifetime again.

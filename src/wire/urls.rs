@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use crate::auth::token::ACR_AUTH;
 use crate::base::ids::{BoxName, ChannelId, SubscriptionId, UserId};
 use crate::channel::secret::{UrlKey, Use};
 
@@ -23,12 +24,25 @@ pub fn segment(text: &str) -> impl std::fmt::Display + '_ {
 pub struct Urls {
     root: String,
     key: UrlKey,
+    /// The user for whom `acr:auth` stands.
+    acr_auth: Option<UserId>,
 }
 
 impl Urls {
     /// `root`: scheme, host and base path, without a trailing slash.
     pub fn new(root: String, key: UrlKey) -> Self {
-        Urls { root, key }
+        Urls { root, key, acr_auth: None }
+    }
+
+    /// The same, with `acr:auth` in place of this user (spec/common 12): for answers to one who asked so.
+    pub fn with_acr_auth(&self, user: &UserId) -> Self {
+        Urls { acr_auth: Some(user.clone()), ..self.clone() }
+    }
+
+    /// The id of a user or a box as a path segment.
+    fn owner<'a>(&self, id: &'a str) -> impl std::fmt::Display + 'a {
+        let meant = self.acr_auth.as_ref().is_some_and(|user| user.as_str() == id);
+        segment(if meant { ACR_AUTH } else { id })
     }
 
     /// A path below the root, as it stood in a request.
@@ -43,7 +57,7 @@ impl Urls {
 
     /// The channels of a user.
     pub fn channels(&self, user: &UserId) -> String {
-        format!("{}/notificationchannel/v1/{}/channels", self.root, segment(user.as_str()))
+        format!("{}/notificationchannel/v1/{}/channels", self.root, self.owner(user.as_str()))
     }
 
     /// One channel.
@@ -112,7 +126,7 @@ impl Urls {
 
     /// A box.
     pub fn store_box(&self, of: &BoxName) -> String {
-        format!("{}/nms/v1/{}/{}", self.root, segment(of.store()), segment(of.box_id()))
+        format!("{}/nms/v1/{}/{}", self.root, segment(of.store()), self.owner(of.box_id()))
     }
 
     /// The subscriptions of a box.
@@ -171,14 +185,14 @@ impl Urls {
 
 impl Urls {
     /// What follows `{box}/{collection}/` in the path of a URL, whatever its scheme, host and base path, and however it
-    /// encodes the box: clients keep URLs while the public URL changes, and write what need not be encoded plainly.
+    /// encodes the box or says `acr:auth`: clients keep URLs while the public URL changes, and write what need not be encoded plainly.
     pub fn id_in<'a>(of: &BoxName, collection: &str, url: &'a str) -> Option<&'a str> {
         let path = url.split(['?', '#']).next()?;
         let mut segments = path.rsplit('/');
         let id = segments.next()?;
         let decoded = |segment: &str| percent_decode_str(segment).decode_utf8().ok().map(|text| text.into_owned());
         (segments.next()? == collection
-            && decoded(segments.next()?)? == of.box_id()
+            && [of.box_id(), ACR_AUTH].contains(&decoded(segments.next()?)?.as_str())
             && decoded(segments.next()?)? == of.store()
             && segments.next()? == "v1"
             && segments.next()? == "nms")

@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 use super::Delivery;
 use super::drain::Place;
 use super::feed::Feed;
+use crate::auth::pass::Pass;
 use crate::base::ids::SourceId;
 use crate::base::metrics::Counted;
 use crate::base::{Error, Format, Result};
@@ -53,6 +54,8 @@ enum Close {
     Expired,
     Stalled,
     Unanswered,
+    TokenExpired,
+    Forbidden,
     Fault,
     NotText,
     NotJson,
@@ -69,6 +72,8 @@ impl Close {
             Close::Expired => (CloseCode::Library(4003), "channel expired"),
             Close::Stalled => (CloseCode::Library(4004), "frames or Pings not taken in time"),
             Close::Unanswered => (CloseCode::Library(4005), "connCheck not answered in time"),
+            Close::TokenExpired => (CloseCode::Library(4006), "access token expired"),
+            Close::Forbidden => (CloseCode::Library(4007), "no longer allowed"),
             Close::Fault => (CloseCode::Error, "internal error"),
             Close::NotText => (CloseCode::Unsupported, "only text frames are understood"),
             Close::NotJson => (CloseCode::Invalid, "neither a JSON nor an XML message"),
@@ -88,6 +93,8 @@ impl Close {
             Close::Expired => "expired",
             Close::Stalled => "stalled",
             Close::Unanswered => "unanswered",
+            Close::TokenExpired => "token_expired",
+            Close::Forbidden => "forbidden",
             Close::Fault => "fault",
             Close::NotText => "not_text",
             Close::NotJson => "not_json",
@@ -164,10 +171,10 @@ impl From<End> for Over {
 
 /// Serves a channel's socket until it is over. (The channel is boxed because it is not needed for long; and a session is
 /// made in its place and never moved, since a future keeps room for whatever is moved into another one.)
-pub async fn serve(delivery: Arc<Delivery>, channel: Box<Channel>, upgraded: Upgraded) {
+pub async fn serve(delivery: Arc<Delivery>, channel: Box<Channel>, pass: Option<Box<Pass>>, upgraded: Upgraded) {
     let socket = Socket::new(upgraded).await;
     let check = Check { offered_seconds: channel.lifetime_seconds, format: channel.format, unanswered: false };
-    let mut session = Session::new(delivery.clone(), Feed::connect(delivery, &channel), Some(check), socket);
+    let mut session = Session::new(delivery.clone(), Feed::connect(delivery, &channel), Some(check), pass, socket);
     if matches!(channel.settings.transport, Transport::WebSockets { checked_by_server: true }) {
         session.timers.check = Some(Instant::now() + session.check_interval());
     }
@@ -176,9 +183,9 @@ pub async fn serve(delivery: Arc<Delivery>, channel: Box<Channel>, upgraded: Upg
 }
 
 /// Serves the socket of somebody who listens to a stream, until it is over. (The feed is boxed until it has its place.)
-pub async fn serve_listener(delivery: Arc<Delivery>, feed: Box<Feed>, upgraded: Upgraded) {
+pub async fn serve_listener(delivery: Arc<Delivery>, feed: Box<Feed>, pass: Option<Box<Pass>>, upgraded: Upgraded) {
     let socket = Socket::new(upgraded).await;
-    Session::new(delivery, *feed, None, socket).serve().await;
+    Session::new(delivery, *feed, None, pass, socket).serve().await;
 }
 
 /// A Ping under way.
@@ -201,6 +208,8 @@ struct Timers {
     keep_alive: Instant,
     /// Of clients that are checked.
     check: Option<Instant>,
+    /// What the socket was opened with.
+    pass: Option<Instant>,
     /// A Ping that waits for its turn.
     confirm: Option<Instant>,
     /// Rings at the earliest of them, or earlier: setting it later costs more than being woken for nothing.
@@ -210,7 +219,7 @@ struct Timers {
 impl Timers {
     /// Waits until something is due, or for nothing.
     async fn alarm(&mut self) {
-        let next = [self.check, self.confirm].into_iter().flatten().fold(self.keep_alive, Instant::min);
+        let next = [self.check, self.pass, self.confirm].into_iter().flatten().fold(self.keep_alive, Instant::min);
         if self.alarm.is_elapsed() || next < self.alarm.deadline() {
             self.alarm.as_mut().reset(next);
         }
@@ -243,6 +252,8 @@ struct Session {
     refreshed: Option<Instant>,
     /// Of a channel's client.
     check: Option<Check>,
+    /// What it was opened with, beside a secret URL.
+    pass: Option<Box<Pass>>,
     timers: Timers,
 }
 
@@ -253,7 +264,7 @@ fn ping_interval(delivery: &Delivery) -> Duration {
 }
 
 impl Session {
-    fn new(delivery: Arc<Delivery>, feed: Feed, check: Option<Check>, socket: Socket) -> Self {
+    fn new(delivery: Arc<Delivery>, feed: Feed, check: Option<Check>, pass: Option<Box<Pass>>, socket: Socket) -> Self {
         let now = Instant::now();
         let keep_alive = now + ping_interval(&delivery) / 2;
         Session {
@@ -267,7 +278,14 @@ impl Session {
             heard_at: now,
             refreshed: None,
             check,
-            timers: Timers { keep_alive, check: None, confirm: None, alarm: Box::pin(sleep_until(now)) },
+            timers: Timers {
+                keep_alive,
+                check: None,
+                pass: pass.as_ref().map(|pass| now + pass.look_again()),
+                confirm: None,
+                alarm: Box::pin(sleep_until(now)),
+            },
+            pass,
             delivery,
         }
     }
@@ -399,9 +417,39 @@ impl Session {
         if Timers::take_due(&mut self.timers.check, check_again) {
             self.send_check()?;
         }
+        if Timers::take_due(&mut self.timers.pass, None) {
+            self.look_at_pass().await?;
+        }
         if Timers::take_due(&mut self.timers.confirm, None) {
             self.ask_for_confirmation();
         }
+        self.flush().await
+    }
+
+    /// A socket ends with its token, and with the grant that it rests on.
+    async fn look_at_pass(&mut self) -> Result<(), Over> {
+        let Some(pass) = &self.pass else { return Ok(()) };
+        if pass.remaining().is_zero() {
+            return Err(Close::TokenExpired.into());
+        }
+        if !pass.holds(&self.delivery.database).await {
+            return Err(Close::Forbidden.into());
+        }
+        self.timers.pass = Some(Instant::now() + pass.look_again());
+        Ok(())
+    }
+
+    /// A newer token in place of the one that the socket was opened with. One that is refused changes nothing.
+    async fn take_token(&mut self, token: &str) -> Result<(), Over> {
+        let Some(pass) = &mut self.pass else { return Ok(()) };
+        let answer = match pass.renew(&self.delivery.database, token).await {
+            Ok(()) => {
+                self.timers.pass = Some(Instant::now() + pass.look_again());
+                nc::token_refreshed(pass.remaining())
+            }
+            Err(refused) => nc::token_refused(&refused.to_string()),
+        };
+        self.socket.add_text(&answer);
         self.flush().await
     }
 
@@ -430,8 +478,9 @@ impl Session {
             Some(Ok(Message::Binary(_))) => Err(Close::NotText.into()),
             Some(Ok(Message::Ping(_) | Message::Frame(_))) => Ok(()), // Pings are answered below us
             Some(Ok(Message::Pong(payload))) => self.pong(&payload).await,
-            Some(Ok(Message::Text(_))) if self.check.is_none() => Ok(()), // who listens has nothing to say
             Some(Ok(Message::Text(text))) => match nc::read_from_client(&text) {
+                Ok(FromClient::TokenRefresh(token)) => self.take_token(&token).await,
+                _ if self.check.is_none() => Ok(()), // who listens has nothing else to say
                 Ok(FromClient::ConnCheck(format)) => self.answer_check(format).await,
                 Ok(FromClient::ConnAck) => self.take_ack().await,
                 Ok(FromClient::Unknown) => Ok(()),

@@ -1,6 +1,5 @@
 //! What is held until its time.
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::json;
 
@@ -14,7 +13,7 @@ use crate::inbox::{NOT_DEFERRED, rows};
 use crate::wire::inbox as wire;
 
 /// What waits of the caller's, in the order in which it came.
-pub async fn list(State(app): State<App>, Caller(user): Caller, query: Query, _: Reads) -> Result<Document> {
+pub async fn list(app: App, Caller(user): Caller, query: Query, _: Reads) -> Result<Document> {
     let (limit, after) = (limit(&query, &app.limits)?, number(&query, "after")?.unwrap_or(0));
     let waiting = rows::deferred(&app.database, &user, after, limit).await?;
     let next = waiting
@@ -25,13 +24,13 @@ pub async fn list(State(app): State<App>, Caller(user): Caller, query: Query, _:
 }
 
 /// One of them.
-pub async fn read(State(app): State<App>, Caller(user): Caller, ids: PathIds, _: Reads) -> Result<Document> {
+pub async fn read(app: App, Caller(user): Caller, ids: PathIds, _: Reads) -> Result<Document> {
     let found = rows::get_deferred(&app.database, &user, ids.number(NOT_DEFERRED)?).await?;
     Ok(Document(wire::deferred(&found)))
 }
 
 /// Cancels one.
-pub async fn cancel(State(app): State<App>, Caller(user): Caller, ids: PathIds) -> Result<StatusCode> {
+pub async fn cancel(app: App, Caller(user): Caller, ids: PathIds) -> Result<StatusCode> {
     rows::cancel(&app.database, &user, ids.number(NOT_DEFERRED)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,5 @@
 //! The types of events.
 
-use axum::extract::State;
 use axum::response::Response;
 
 use crate::base::Result;
@@ -12,13 +11,13 @@ use crate::inbox::rows;
 use crate::wire::inbox as wire;
 
 /// All that are declared.
-pub async fn list(State(app): State<App>, _: Reads) -> Result<Document> {
+pub async fn list(app: App, _: Reads) -> Result<Document> {
     let types = rows::event_types(&app.database).await?;
     Ok(super::all(types.iter().map(wire::event_type).collect()))
 }
 
 /// Declares one, or gives it other texts.
-pub async fn declare(State(app): State<App>, _: Reads, body: Body) -> Result<Response> {
+pub async fn declare(app: App, _: Reads, body: Body) -> Result<Response> {
     let mut fields = body.fields("eventType")?;
     let (name, title) = (fields.required("name")?, fields.required("title")?);
     let description = fields.text("description")?.unwrap_or_default();

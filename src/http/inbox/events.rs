@@ -1,6 +1,5 @@
 //! Publishing events.
 
-use axum::extract::State;
 use axum::response::Response;
 
 use crate::base::Result;
@@ -12,12 +11,7 @@ use crate::inbox::rows;
 use crate::wire::inbox as wire;
 
 /// Makes an event, and a notification for each user in its audience, in one transaction.
-pub async fn publish(
-    State(app): State<App>,
-    caller: Option<Caller>,
-    _: Reads,
-    Audience(body): Audience,
-) -> Result<Response> {
+pub async fn publish(app: App, caller: Option<Caller>, _: Reads, Audience(body): Audience) -> Result<Response> {
     let caller = caller.map(|Caller(user)| user);
     let event = wire::read_event(body.fields("event")?, caller.as_ref())?;
     let id = rows::publish(&app.database, &event).await?;

@@ -1,6 +1,5 @@
 //! Groups of users, which events can be for.
 
-use axum::extract::State;
 use axum::response::Response;
 use serde_json::json;
 
@@ -13,13 +12,13 @@ use crate::inbox::rows;
 use crate::wire::inbox as wire;
 
 /// All that are declared, with the number of their members.
-pub async fn list(State(app): State<App>, _: Reads) -> Result<Document> {
+pub async fn list(app: App, _: Reads) -> Result<Document> {
     let groups = rows::groups(&app.database).await?;
     Ok(super::all(groups.iter().map(|(name, count)| json!({ "name": name, "count": count })).collect()))
 }
 
 /// Declares one, or gives it other members.
-pub async fn declare(State(app): State<App>, _: Reads, Audience(body): Audience) -> Result<Response> {
+pub async fn declare(app: App, _: Reads, Audience(body): Audience) -> Result<Response> {
     let mut fields = body.fields("group")?;
     let (name, users) = (fields.required("name")?, wire::users(&mut fields, "users")?);
     let count = rows::declare_group(&app.database, &name, &users).await?;

@@ -1,6 +1,5 @@
 //! A user's notifications.
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -15,7 +14,7 @@ use crate::wire::inbox as wire;
 use crate::wire::json::moment;
 
 /// A page of them. By `offset` the newest come first, and so they do `before` an id; `after` one, the oldest.
-pub async fn list(State(app): State<App>, Caller(user): Caller, query: Query, _: Reads) -> Result<Document> {
+pub async fn list(app: App, Caller(user): Caller, query: Query, _: Reads) -> Result<Document> {
     let (limit, readed, place) = (limit(&query, &app.limits)?, readed(&query)?, place(&query)?);
     rows::open(&app.database, &user).await?;
     let page = rows::list(&app.database, &user, readed, place, limit).await?;
@@ -82,35 +81,29 @@ fn repeated(query: &Query, place: Place) -> String {
 }
 
 /// One of them.
-pub async fn get(State(app): State<App>, Caller(user): Caller, ids: PathIds, _: Reads) -> Result<Document> {
+pub async fn get(app: App, Caller(user): Caller, ids: PathIds, _: Reads) -> Result<Document> {
     let found = rows::get(&app.database, &user, ids.number(NO_NOTIFICATION)?).await?;
     Ok(Document(wire::notification(&found)))
 }
 
 /// How many are unread.
-pub async fn count_unread(State(app): State<App>, Caller(user): Caller, _: Reads) -> Result<Document> {
+pub async fn count_unread(app: App, Caller(user): Caller, _: Reads) -> Result<Document> {
     Ok(counted(rows::count_unread(&app.database, &user).await?))
 }
 
 /// Marks those with these ids as read. What is not theirs is as what is not there: nothing happens to it.
-pub async fn read_some(State(app): State<App>, Caller(user): Caller, _: Reads, body: Body) -> Result<Document> {
+pub async fn read_some(app: App, Caller(user): Caller, _: Reads, body: Body) -> Result<Document> {
     let ids = wire::read_ids(&body.bytes)?;
     Ok(counted(rows::read(&app.database, &user, Some(&ids)).await?))
 }
 
 /// Marks all of them as read.
-pub async fn read_all(State(app): State<App>, Caller(user): Caller, _: Reads) -> Result<Document> {
+pub async fn read_all(app: App, Caller(user): Caller, _: Reads) -> Result<Document> {
     Ok(counted(rows::read(&app.database, &user, None).await?))
 }
 
 /// Marks one as read. What was read stays so.
-pub async fn read_one(
-    State(app): State<App>,
-    Caller(user): Caller,
-    ids: PathIds,
-    _: Reads,
-    body: Body,
-) -> Result<Document> {
+pub async fn read_one(app: App, Caller(user): Caller, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let id = ids.number(NO_NOTIFICATION)?;
     if !body.bytes.is_empty() && body.fields("notification")?.boolean("readed")? == Some(false) {
         return Err(Error::choice("readed", "true"));
@@ -120,7 +113,7 @@ pub async fn read_one(
 }
 
 /// Deletes one.
-pub async fn delete(State(app): State<App>, Caller(user): Caller, ids: PathIds) -> Result<StatusCode> {
+pub async fn delete(app: App, Caller(user): Caller, ids: PathIds) -> Result<StatusCode> {
     rows::delete(&app.database, &user, ids.number(NO_NOTIFICATION)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,16 +1,20 @@
 //! Sockets that listen to an inbox or a room. Where they begin is said by `since`: whoever comes back says where it was.
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use tracing::debug;
 
 use super::notifications;
-use crate::base::Result;
+use crate::auth::grants::{Kind, Resource};
+use crate::auth::pass::Pass;
+use crate::auth::scope::Scopes;
 use crate::base::ids::Stream;
+use crate::base::{Error, Result};
 use crate::delivery::feed::Feed;
 use crate::delivery::listener::Listener;
 use crate::delivery::websocket;
+use crate::http::access::Asking;
 use crate::http::caller::Caller;
 use crate::http::extract::{PathIds, Query};
 use crate::http::nc::socket::accept;
@@ -20,13 +24,14 @@ use crate::inbox::{Since, rows};
 use crate::wire::inbox as wire;
 
 /// A user's notifications, as they come and as they are read.
-pub async fn inbox(app: State<App>, caller: Caller, query: Query, request: Request) -> Result<Response> {
-    listen_to_inbox(app, caller, query, request, false).await
+pub async fn inbox(app: App, asking: Asking, caller: Caller, query: Query, request: Request) -> Result<Response> {
+    listen_to_inbox(app, asking, caller, query, request, false).await
 }
 
 /// The minimal form of it; without an upgrade, the list of notifications.
 pub async fn minimal(
-    app: State<App>,
+    app: App,
+    asking: Asking,
     caller: Caller,
     query: Query,
     reads: Reads,
@@ -35,35 +40,41 @@ pub async fn minimal(
     if !request.headers().contains_key(header::UPGRADE) {
         return Ok(notifications::list(app, caller, query, reads).await?.into_response());
     }
-    listen_to_inbox(app, caller, query, request, true).await
+    listen_to_inbox(app, asking, caller, query, request, true).await
 }
 
 async fn listen_to_inbox(
-    State(app): State<App>,
+    app: App,
+    asking: Asking,
     Caller(user): Caller,
     query: Query,
     request: Request,
     minimal: bool,
 ) -> Result<Response> {
     let since = since(&query)?;
+    let pass = asking.pass(&app, Scopes::INBOX, Resource::new(Kind::Inbox, user.as_str()), NOT_THERE).await?;
     rows::open(&app.database, &user).await?;
     let (wanted, wanted_since) = rows::preferences(&app.database, &user).await?;
     let listener = Listener::Inbox { wanted, wanted_since, via: "websocket", minimal };
-    listen(app, Stream::of_inbox(&user), listener, since, "inbox", request).await
+    listen(app, Stream::of_inbox(&user), listener, pass, since, "inbox", request).await
 }
 
 /// What is published to a room.
 pub async fn room(
-    State(app): State<App>,
+    app: App,
+    asking: Asking,
     ids: PathIds,
     caller: Option<Caller>,
     query: Query,
     request: Request,
 ) -> Result<Response> {
     let (room, since) = (ids.room()?, since(&query)?);
+    let pass = asking.pass(&app, Scopes::ROOMS, Resource::new(Kind::Room, &room), NOT_THERE).await?;
     let listener = Listener::Room { user: caller.map(|Caller(user)| user) };
-    listen(app, Stream::of_room(&room), listener, since, "room", request).await
+    listen(app, Stream::of_room(&room), listener, pass, since, "room", request).await
 }
+
+const NOT_THERE: Error = Error::NotFound { what: "resource" };
 
 fn since(query: &Query) -> Result<Since> {
     query.get("since").map_or(Ok(Since::Latest), wire::since)
@@ -73,6 +84,7 @@ async fn listen(
     app: App,
     stream: Stream,
     listener: Listener,
+    pass: Option<Box<Pass>>,
     since: Since,
     label: &'static str,
     mut request: Request,
@@ -89,7 +101,7 @@ async fn listen(
         match upgrade.await {
             Ok(upgraded) => {
                 let feed = Box::new(Feed::listen(delivery.clone(), stream, listener, from, label));
-                websocket::serve_listener(delivery, feed, upgraded).await;
+                websocket::serve_listener(delivery, feed, pass, upgraded).await;
             }
             Err(fault) => debug!("a socket that was not opened: {fault}"),
         }

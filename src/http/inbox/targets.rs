@@ -1,6 +1,5 @@
 //! Where a user wants to be told of notifications, beside sockets.
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
@@ -16,13 +15,13 @@ use crate::inbox::rows;
 use crate::outbound::ways::{self, Unusable};
 
 /// All of them.
-pub async fn list(State(app): State<App>, Caller(user): Caller, _: Reads) -> Result<Document> {
+pub async fn list(app: App, Caller(user): Caller, _: Reads) -> Result<Document> {
     let targets = rows::targets(&app.database, &user).await?;
     Ok(super::all(targets.iter().map(|target| shown(&app, target)).collect()))
 }
 
 /// One more: `channel`, and what that way of delivery needs to know.
-pub async fn create(State(app): State<App>, Caller(user): Caller, _: Reads, body: Body) -> Result<Response> {
+pub async fn create(app: App, Caller(user): Caller, _: Reads, body: Body) -> Result<Response> {
     let mut members: Map<String, Value> =
         serde_json::from_slice(&body.bytes).map_err(|_| Error::invalid("Request-Body"))?;
     let name = members.remove("channel").unwrap_or_default();
@@ -42,7 +41,7 @@ pub async fn create(State(app): State<App>, Caller(user): Caller, _: Reads, body
 }
 
 /// Nothing is delivered there any more.
-pub async fn delete(State(app): State<App>, Caller(user): Caller, ids: PathIds) -> Result<StatusCode> {
+pub async fn delete(app: App, Caller(user): Caller, ids: PathIds) -> Result<StatusCode> {
     rows::delete_target(&app.database, &user, &ids.target()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,5 @@
 //! One channel (6.2).
 
-use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::base::Result;
@@ -11,13 +10,13 @@ use crate::http::state::App;
 use crate::wire::nc;
 
 /// 6.2.3.
-pub async fn read(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Document> {
+pub async fn read(app: App, ids: PathIds, _: Reads) -> Result<Document> {
     let (channel, _) = rows::get_of(&app.database, &ids.user()?, &ids.channel()?).await?;
     Ok(Document(nc::channel(&channel, &app.urls)))
 }
 
 /// 6.2.6: its subscriptions end with it, its socket is closed.
-pub async fn delete(State(app): State<App>, ids: PathIds) -> Result<StatusCode> {
+pub async fn delete(app: App, ids: PathIds) -> Result<StatusCode> {
     let (channel, _) = rows::get_of(&app.database, &ids.user()?, &ids.channel()?).await?;
     rows::delete(&app.database, &channel.id).await?;
     Ok(StatusCode::NO_CONTENT)

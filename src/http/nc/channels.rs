@@ -1,12 +1,13 @@
 //! The channels of a user (6.1).
 
-use axum::extract::State;
 use axum::response::Response;
 
+use crate::auth::scope::Scopes;
 use crate::base::{Error, Result};
 use crate::channel::rows::{self, Creation, NewChannel};
 use crate::channel::{ChannelType, LargeDataPolling, Settings, Transport};
 use crate::config::Limits;
+use crate::http::access::Asking;
 use crate::http::created;
 use crate::http::extract::{BodyOrForm, PathIds};
 use crate::http::represent::{Document, Reads};
@@ -16,7 +17,7 @@ use crate::wire::json::Media;
 use crate::wire::nc;
 
 /// 6.1.3: the user's live channels.
-pub async fn list(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Document> {
+pub async fn list(app: App, ids: PathIds, _: Reads) -> Result<Document> {
     let user = ids.user()?;
     let channels = rows::list(&app.database, &user).await?;
     Ok(Document(nc::channel_list(&user, &channels, &app.urls)))
@@ -24,13 +25,18 @@ pub async fn list(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Docu
 
 /// 6.1.5: a new channel, within the limits of policy; or the one that the same request made before.
 pub async fn create(
-    State(app): State<App>,
+    app: App,
+    asking: Asking,
     ids: PathIds,
     Reads(reads): Reads,
     BodyOrForm(body): BodyOrForm,
 ) -> Result<Response> {
     let user = ids.user()?;
     let wish = nc::read_channel(body.fields("notificationChannel")?, &offered(&app.senders))?;
+    let scopes = scopes_of(&wish.transport);
+    if !asking.has_any(scopes) {
+        return Err(Error::Scope { scopes: scopes.names() });
+    }
     check(&wish.transport, &app.senders)?;
     if body.media == Media::Form && matches!(wish.transport, Transport::WebSockets { .. }) {
         return Err(Error::invalid("channelType")); // Appendix C has forms for the other types only
@@ -58,6 +64,17 @@ pub async fn create(
             href: app.urls.channel(&user, &id),
         }),
     }
+}
+
+/// The scopes that allow a channel of this type: those named after it, or all.
+fn scopes_of(transport: &Transport) -> Scopes {
+    let named = match transport {
+        Transport::LongPolling { .. } => Scopes::LONG_POLL,
+        Transport::WebSockets { .. } => Scopes::WEB_SOCKETS,
+        Transport::OMAPush { .. } => Scopes::OMA_PUSH,
+        _ => Scopes::NONE,
+    };
+    Scopes::CHANNELS_ALL.or(named)
 }
 
 /// The channel types of this server: those of push services only where it has their settings.

@@ -1,7 +1,5 @@
 //! A channel's lifetime (6.4).
 
-use axum::extract::State;
-
 use crate::base::Result;
 use crate::channel::{leases, rows};
 use crate::config::Limits;
@@ -11,13 +9,13 @@ use crate::http::state::App;
 use crate::wire::nc;
 
 /// 6.4.3: the remaining seconds, by the database's clock.
-pub async fn read(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Document> {
+pub async fn read(app: App, ids: PathIds, _: Reads) -> Result<Document> {
     let (_, remaining) = rows::get_of(&app.database, &ids.user()?, &ids.channel()?).await?;
     Ok(Document(nc::lifetime(remaining)))
 }
 
 /// 6.4.4: starts the lifetime again.
-pub async fn refresh(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+pub async fn refresh(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let wish = nc::read_lifetime(body.fields("notificationChannelLifetime")?)?;
     let (channel, _) = rows::get_of(&app.database, &ids.user()?, &ids.channel()?).await?;
     let seconds = rows::refresh(&app.database, &channel.id, Some(granted(wish, &app.limits))).await?;

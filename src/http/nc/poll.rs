@@ -1,12 +1,15 @@
 //! The channelURL of a `LongPolling` channel (6.3).
 
-use axum::extract::{ConnectInfo, State};
+use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::auth::grants::{Kind, Resource};
+use crate::auth::scope::Scopes;
 use crate::base::Result;
-use crate::channel::{ChannelType, NO_CHANNEL, rows};
+use crate::channel::{Channel, ChannelType, NO_CHANNEL, rows};
 use crate::delivery::polling;
+use crate::http::access::Asking;
 use crate::http::connection::Answers;
 use crate::http::extract::{BodyOrForm, PathIds};
 use crate::http::state::App;
@@ -14,7 +17,8 @@ use crate::wire::nc;
 
 /// 6.3.5: the notifications there are, as soon as the client's and our rules say; perhaps none.
 pub async fn poll(
-    State(app): State<App>,
+    app: App,
+    asking: Asking,
     ConnectInfo(answers): ConnectInfo<Answers>,
     ids: PathIds,
     BodyOrForm(body): BodyOrForm,
@@ -26,6 +30,7 @@ pub async fn poll(
     if channel.settings.transport.channel_type() != Some(ChannelType::LongPolling) {
         return Err(NO_CHANNEL);
     }
+    admit(&app, asking, &channel, Scopes::LONG_POLL).await?;
     let answer = polling::poll(&app.delivery, &channel).await?;
     Ok(answered(answer, &answers))
 }
@@ -33,7 +38,8 @@ pub async fn poll(
 /// What was too much for a push, at the temporary channelURL (5.2.2.8): at once, and the last of it with
 /// `ncListComplete`.
 pub async fn fetch(
-    State(app): State<App>,
+    app: App,
+    asking: Asking,
     ConnectInfo(answers): ConnectInfo<Answers>,
     ids: PathIds,
     BodyOrForm(body): BodyOrForm,
@@ -43,9 +49,16 @@ pub async fn fetch(
     nc::read_poll(body.media, &body.bytes)?;
     let channel = rows::get(&app.database, &id).await?;
     let large = channel.settings.transport.large_data_polling().ok_or(NO_CHANNEL)?;
+    admit(&app, asking, &channel, Scopes::OMA_PUSH).await?;
     let most = large.max_polling_notifications.unwrap_or(app.limits.notifications_default);
     let answer = polling::fetch(&app.delivery, &channel, serial, most).await?;
     Ok(answered(answer, &answers))
+}
+
+/// A token beside the secret URL is held to what it says: its user must have a right to the channel, and it this scope.
+async fn admit(app: &App, asking: Asking, channel: &Channel, scope: Scopes) -> Result<()> {
+    let owner = Resource::new(Kind::User, channel.user.as_str());
+    asking.pass(app, Scopes::CHANNELS_ALL.or(scope), owner, NO_CHANNEL).await.map(drop)
 }
 
 /// The format is that of the channel or of the subscriptions, whatever the request accepts (section 6).

@@ -1,23 +1,26 @@
 //! The channelURL of a `WebSockets` channel (Appendix I).
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::debug;
 
+use crate::auth::grants::{Kind, Resource};
+use crate::auth::scope::Scopes;
 use crate::base::Result;
 use crate::channel::{NO_CHANNEL, Transport, rows};
 use crate::delivery::websocket;
+use crate::http::access::Asking;
 use crate::http::extract::PathIds;
 use crate::http::fault;
 use crate::http::state::App;
 use crate::wire::nc::SUBPROTOCOL;
 
 /// Opens the socket. The sub-protocol is answered when it is offered; clients that offer none are served too.
-pub async fn open(State(app): State<App>, ids: PathIds, mut request: Request) -> Result<Response> {
+pub async fn open(app: App, asking: Asking, ids: PathIds, mut request: Request) -> Result<Response> {
     app.delivery.drain.admit()?;
     let id = app.urls.channel_of_socket(ids.token()?).ok_or(NO_CHANNEL)?;
     let turn = app.delivery.turn().await?;
@@ -26,6 +29,8 @@ pub async fn open(State(app): State<App>, ids: PathIds, mut request: Request) ->
     if !matches!(channel.settings.transport, Transport::WebSockets { .. }) {
         return Err(NO_CHANNEL);
     }
+    let owner = Resource::new(Kind::User, channel.user.as_str());
+    let pass = asking.pass(&app, Scopes::CHANNELS_ALL.or(Scopes::WEB_SOCKETS), owner, NO_CHANNEL).await?;
     let (mut response, upgrade) = match accept(&mut request) {
         Ok(accepted) => accepted,
         Err(refused) => return Ok(*refused),
@@ -36,7 +41,7 @@ pub async fn open(State(app): State<App>, ids: PathIds, mut request: Request) ->
     let delivery = app.delivery.clone();
     app.tasks.attend(async move {
         match upgrade.await {
-            Ok(upgraded) => websocket::serve(delivery, channel, upgraded).await,
+            Ok(upgraded) => websocket::serve(delivery, channel, pass, upgraded).await,
             Err(fault) => debug!("a socket that was not opened: {fault}"),
         }
     });

@@ -1,7 +1,6 @@
 //! Operations on many objects (rows 20 and 21 of the resource table), and what became of each of many items (spec/nms
 //! 3.12).
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -15,7 +14,7 @@ use crate::store::rows;
 use crate::wire::nms::{self, FlagOperation, Which};
 
 /// Sets or removes flags of many objects. Nothing stops at an object that is not there.
-pub async fn update(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+pub async fn update(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let of = ids.store_box()?;
     let update = nms::read_bulk_update(&of, body.fields("bulkUpdate")?, &app.limits)?;
     let patch = match update.operation {
@@ -37,7 +36,7 @@ pub async fn update(State(app): State<App>, ids: PathIds, _: Reads, body: Body) 
 }
 
 /// Deletes many objects.
-pub async fn delete(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+pub async fn delete(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let of = ids.store_box()?;
     match nms::read_bulk_delete(&of, body.fields("bulkDelete")?, &app.limits)? {
         Which::Referenced(objects) => {

@@ -1,7 +1,6 @@
 //! Flags of an object (rows 3 and 4 of the resource table). A 404 with an `empty` body says that the flag is not set, one
 //! with a `requestError` that there is no such object.
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -15,13 +14,13 @@ use crate::store::rows;
 use crate::wire::nms;
 
 /// All flags.
-pub async fn list(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Document> {
+pub async fn list(app: App, ids: PathIds, _: Reads) -> Result<Document> {
     let object = rows::get_object(&app.database, &ids.store_box()?, ids.object()?).await?;
     Ok(Document(nms::flag_list(&object.state.flags, &object.of, object.id, &app.urls)))
 }
 
 /// Replaces the whole set.
-pub async fn replace(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+pub async fn replace(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.object()?);
     let flags = nms::read_flags(body.fields("flagList")?)?;
     rows::change_object(&app.database, &of, id, json!({ "flags": flags })).await?;
@@ -30,7 +29,7 @@ pub async fn replace(State(app): State<App>, ids: PathIds, _: Reads, body: Body)
 }
 
 /// Whether a flag is set.
-pub async fn read(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Response> {
+pub async fn read(app: App, ids: PathIds, _: Reads) -> Result<Response> {
     let flag = fold(&ids.flag()?);
     let object = rows::get_object(&app.database, &ids.store_box()?, ids.object()?).await?;
     let is_set = object.state.flags.iter().any(|one| fold(one) == flag);
@@ -38,14 +37,14 @@ pub async fn read(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Resp
 }
 
 /// Sets a flag.
-pub async fn set(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Response> {
+pub async fn set(app: App, ids: PathIds, _: Reads) -> Result<Response> {
     let (of, id, flag) = (ids.store_box()?, ids.object()?, ids.flag()?);
     let newly = rows::change_object(&app.database, &of, id, json!({ "addFlags": [flag] })).await?;
     Ok(if newly { created(&app.urls.flag(&of, id, &flag), empty()) } else { StatusCode::NO_CONTENT.into_response() })
 }
 
 /// Removes a flag.
-pub async fn unset(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Response> {
+pub async fn unset(app: App, ids: PathIds, _: Reads) -> Result<Response> {
     let (of, id, flag) = (ids.store_box()?, ids.object()?, ids.flag()?);
     let was_set = rows::change_object(&app.database, &of, id, json!({ "removeFlags": [flag] })).await?;
     Ok(if was_set { StatusCode::NO_CONTENT.into_response() } else { not_set() })

@@ -1,6 +1,5 @@
 //! Folders (rows 10 to 12 of the resource table).
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
@@ -14,7 +13,7 @@ use crate::store::folders::{self, Contents, Listed, Page, Place, Wanted};
 use crate::wire::nms;
 
 /// A new folder (row 10).
-pub async fn create(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Response> {
+pub async fn create(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Response> {
     let of = ids.store_box()?;
     let new = nms::read_folder(&of, body.fields("folder")?)?;
     let folder = folders::create(&app.database, &of, &new.parent, new.name.as_deref(), &new.attributes).await?;
@@ -24,7 +23,7 @@ pub async fn create(State(app): State<App>, ids: PathIds, _: Reads, body: Body) 
 }
 
 /// One folder, and what is in it if the client asks for that (row 11).
-pub async fn read(State(app): State<App>, ids: PathIds, query: Query, _: Reads) -> Result<Document> {
+pub async fn read(app: App, ids: PathIds, query: Query, _: Reads) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.folder()?);
     let path = match query.get("path") {
         None | Some("" | "No") => false,
@@ -68,19 +67,19 @@ fn page(id: i64, query: &Query, limits: &Limits) -> Result<Option<Page>> {
 }
 
 /// Deletes a folder with everything in it (row 11).
-pub async fn delete(State(app): State<App>, ids: PathIds) -> Result<StatusCode> {
+pub async fn delete(app: App, ids: PathIds) -> Result<StatusCode> {
     folders::delete(&app.database, &ids.store_box()?, ids.folder()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The name of a folder (row 12).
-pub async fn read_name(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Document> {
+pub async fn read_name(app: App, ids: PathIds, _: Reads) -> Result<Document> {
     let folder = folders::get(&app.database, &ids.store_box()?, ids.folder()?).await?;
     Ok(Document(nms::name(&folder.name)))
 }
 
 /// Gives a folder another name (row 12).
-pub async fn rename(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+pub async fn rename(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.folder()?);
     let name = nms::read_name(body.media, &body.bytes)?;
     folders::rename(&app.database, &of, id, &name).await?;

@@ -1,6 +1,5 @@
 //! Copying and moving items into a folder (rows 15 and 16 of the resource table).
 
-use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::bulk::{Done, response_list};
@@ -14,7 +13,7 @@ use crate::wire::nms::{self, TargetSource};
 use crate::wire::urls::Urls;
 
 /// Copies items, folders with everything in them (row 15).
-pub async fn copy(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+pub async fn copy(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let (of, wish) = (ids.store_box()?, wish(&app, &body)?);
     let items_max = app.limits.copied_items_max;
     let copied = moves::copy(&app.database, &of, target(&of, &wish)?, &sources(&of, &wish), items_max).await?;
@@ -22,7 +21,7 @@ pub async fn copy(State(app): State<App>, ids: PathIds, _: Reads, body: Body) ->
 }
 
 /// Moves items (row 16).
-pub async fn relocate(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+pub async fn relocate(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let (of, wish) = (ids.store_box()?, wish(&app, &body)?);
     let moved = moves::relocate(&app.database, &of, target(&of, &wish)?, &sources(&of, &wish)).await?;
     answer(&app.urls, &of, &wish, moved)

@@ -1,6 +1,6 @@
 //! Objects (rows 1, 2 and 9 of the resource table).
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ const TEXT_CONTENT: &str = "TextContent";
 const CONTENT_TYPE: &str = "Content-Type";
 
 /// A new object, with a payload or without (row 1).
-pub async fn create(State(app): State<App>, ids: PathIds, _: Reads, request: Request) -> Result<Response> {
+pub async fn create(app: App, ids: PathIds, _: Reads, request: Request) -> Result<Response> {
     let of = ids.store_box()?;
     // Encodings may make a payload three times as long on the wire.
     let bytes_max = app.limits.body_bytes_max + 3 * app.limits.payload_bytes_max;
@@ -43,7 +43,7 @@ pub async fn create(State(app): State<App>, ids: PathIds, _: Reads, request: Req
 }
 
 /// Many new objects, each by itself (row 9).
-pub async fn create_many(State(app): State<App>, ids: PathIds, _: Reads, request: Request) -> Result<Response> {
+pub async fn create_many(app: App, ids: PathIds, _: Reads, request: Request) -> Result<Response> {
     let of = ids.store_box()?;
     let (root, form) = form::open(request, &app, app.limits.body_bytes_max + app.limits.bulk_bytes_max).await?;
     let objects = nms::read_object_list(root.fields("objectList")?, &of)?;
@@ -132,13 +132,13 @@ async fn store(app: &App, of: &BoxName, mut object: NewObject, attached: Attache
 }
 
 /// One object (row 2).
-pub async fn read(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Tagged> {
+pub async fn read(app: App, ids: PathIds, _: Reads) -> Result<Tagged> {
     let object = rows::get_object(&app.database, &ids.store_box()?, ids.object()?).await?;
     Ok(Tagged(nms::object(&object, &app.urls)))
 }
 
 /// Deletes an object (row 2).
-pub async fn delete(State(app): State<App>, ids: PathIds) -> Result<StatusCode> {
+pub async fn delete(app: App, ids: PathIds) -> Result<StatusCode> {
     rows::delete_object(&app.database, &ids.store_box()?, ids.object()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,5 @@
 //! From paths to ids (rows 8 and 14 of the resource table).
 
-use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::bulk::{Done, response_list};
@@ -12,7 +11,7 @@ use crate::store::folders;
 use crate::wire::nms;
 
 /// The object at a path (row 8).
-pub async fn object(State(app): State<App>, ids: PathIds, query: Query, _: Reads) -> Result<Document> {
+pub async fn object(app: App, ids: PathIds, query: Query, _: Reads) -> Result<Document> {
     const NO_OBJECT: Error = Error::NotFound { what: "object" };
     let of = ids.store_box()?;
     let (folder, id) = query.get("path").and_then(nms::object_at).ok_or(NO_OBJECT)?;
@@ -24,7 +23,7 @@ pub async fn object(State(app): State<App>, ids: PathIds, query: Query, _: Reads
 }
 
 /// The objects at paths (row 8).
-pub async fn objects(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+pub async fn objects(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let of = ids.store_box()?;
     let paths = nms::read_paths(body.fields("pathList")?, app.limits.references_max)?;
     let objects: Vec<_> = paths.iter().map(|path| nms::object_at(path)).collect();
@@ -41,7 +40,7 @@ pub async fn objects(State(app): State<App>, ids: PathIds, _: Reads, body: Body)
 }
 
 /// The folder at a path; without one the root folder, of which each box has one (row 14).
-pub async fn folder(State(app): State<App>, ids: PathIds, query: Query, _: Reads) -> Result<Document> {
+pub async fn folder(app: App, ids: PathIds, query: Query, _: Reads) -> Result<Document> {
     const NO_FOLDER: Error = Error::NotFound { what: "folder" };
     let of = ids.store_box()?;
     let path = [nms::canonical_path(query.get("path").unwrap_or_default()).ok_or(NO_FOLDER)?];
@@ -51,7 +50,7 @@ pub async fn folder(State(app): State<App>, ids: PathIds, query: Query, _: Reads
 }
 
 /// The folders at paths (row 14).
-pub async fn folders(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+pub async fn folders(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let of = ids.store_box()?;
     let paths = nms::read_paths(body.fields("pathList")?, app.limits.references_max)?;
     let canonical: Vec<_> = paths.iter().map(|path| nms::canonical_path(path)).collect();

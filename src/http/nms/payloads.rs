@@ -1,7 +1,6 @@
 //! The bytes of objects (rows 5 and 6 of the resource table): whatever the request accepts, the payload's own type.
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use headers::{AcceptRanges, ContentLength, ContentRange, HeaderMapExt};
@@ -22,7 +21,7 @@ const HARMLESS: [(HeaderName, HeaderValue); 2] = [
 ];
 
 /// All of a payload, or a range of it (row 5).
-pub async fn read(State(app): State<App>, ids: PathIds, method: Method, headers: HeaderMap) -> Result<Response> {
+pub async fn read(app: App, ids: PathIds, method: Method, headers: HeaderMap) -> Result<Response> {
     let stored = payload::of_object(&app.database, &ids.store_box()?, ids.object()?).await?;
     // Of a payload that is not multipart, the whole is its only part.
     let disposition = match stored.payload.parts.as_slice() {
@@ -39,7 +38,7 @@ pub async fn read(State(app): State<App>, ids: PathIds, method: Method, headers:
 }
 
 /// One part of a payload, or a range of it (row 6).
-pub async fn read_part(State(app): State<App>, ids: PathIds, method: Method, headers: HeaderMap) -> Result<Response> {
+pub async fn read_part(app: App, ids: PathIds, method: Method, headers: HeaderMap) -> Result<Response> {
     let (of, object, number) = (ids.store_box()?, ids.object()?, ids.payload_part()?);
     let stored = payload::of_object(&app.database, &of, object).await?;
     let part = part(&stored, number)?;

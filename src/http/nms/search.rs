@@ -1,7 +1,5 @@
 //! Searches (rows 7 and 13 of the resource table).
 
-use axum::extract::State;
-
 use crate::base::Result;
 use crate::http::extract::{Body, PathIds};
 use crate::http::represent::{Document, Reads};
@@ -10,14 +8,14 @@ use crate::store::search::{folders, rows};
 use crate::wire::nms;
 
 /// A search for objects.
-pub async fn objects(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+pub async fn objects(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let asked = nms::read_selection(&ids.store_box()?, body.fields("selectionCriteria")?, &app.limits)?;
     let found = rows::search(&app.database, &asked.search).await?;
     Ok(Document(nms::found_objects(&asked, &found, &app.urls)))
 }
 
 /// A search for folders.
-pub async fn folders(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+pub async fn folders(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let asked = nms::read_selection(&ids.store_box()?, body.fields("selectionCriteria")?, &app.limits)?;
     nms::check_for_folders(&asked)?;
     let found = folders::search_folders(&app.database, &asked.search, app.limits.search_entries_default).await?;

@@ -1,31 +1,33 @@
 //! Subscriptions of a box (rows 17 and 18 of the resource table).
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
+use crate::base::ids::{BoxName, SubscriptionId};
 use crate::base::{Error, Result};
 use crate::channel::leases;
 use crate::config::Limits;
+use crate::http::access::Asking;
 use crate::http::created;
 use crate::http::extract::{Body, PathIds};
 use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
 use crate::subscription::rows::{self, Creation, Most, NewSubscription, Update};
-use crate::subscription::{Subscription, Target};
+use crate::subscription::{Subscriber, Subscription, Target};
 use crate::wire::nms;
 
-/// The live subscriptions of the box.
-pub async fn list(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Document> {
+/// The live subscriptions of the box: those of the caller.
+pub async fn list(app: App, asking: Asking, ids: PathIds, _: Reads) -> Result<Document> {
     let of = ids.store_box()?;
     app.confirmations.flush(&app.database).await?;
-    let subscriptions = rows::list(&app.database, &of).await?;
+    let mut subscriptions = rows::list(&app.database, &of).await?;
+    subscriptions.retain(|subscription| asking.confined_to().is_none_or(|user| subscription.is_of(user)));
     Ok(Document(nms::subscription_list(&of, &subscriptions, &app.urls)))
 }
 
 /// A new subscription that delivers to one of our channels or to a URL of its client; or the one that the same request
 /// made before.
-pub async fn create(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Response> {
+pub async fn create(app: App, asking: Asking, ids: PathIds, _: Reads, body: Body) -> Result<Response> {
     let of = ids.store_box()?;
     let spoken = body.format();
     let wish = nms::read_subscription(body.fields("nmsSubscription")?)?;
@@ -39,9 +41,14 @@ pub async fn create(State(app): State<App>, ids: PathIds, _: Reads, body: Body) 
         client_correlator: wish.client_correlator.clone(),
         duration_seconds: granted(wish.duration_seconds, &app.limits),
         restart_token: wish.restart_token,
+        subscriber: subscriber(asking),
     };
     let limits = &app.limits;
-    let most = Most { on_channel: limits.subscriptions_per_channel_max, at_urls: limits.channels_per_user_max };
+    let most = Most {
+        on_channel: limits.subscriptions_per_channel_max,
+        on_box: limits.subscriptions_per_box_max,
+        at_urls: limits.channels_per_user_max,
+    };
     app.confirmations.flush(&app.database).await?;
     let answer = match rows::create(&app.database, new, most).await? {
         Creation::New(mut answer) => {
@@ -61,6 +68,18 @@ pub async fn create(State(app): State<App>, ids: PathIds, _: Reads, body: Body) 
     };
     call_on(&app, &answer).await?;
     Ok(created(&app.urls.subscription(&of, &answer.id), nms::subscription(&answer, &app.urls)))
+}
+
+fn subscriber(asking: Asking) -> Option<Subscriber> {
+    asking.0.map(|principal| Subscriber { privileged: principal.scopes.is_admin(), user: principal.user })
+}
+
+/// Refuses what is somebody else's subscription.
+async fn admit(app: &App, asking: &Asking, of: &BoxName, id: &SubscriptionId) -> Result<()> {
+    match asking.confined_to() {
+        Some(user) if !rows::get(&app.database, of, id).await?.is_of(user) => Err(rows::NO_SUBSCRIPTION),
+        _ => Ok(()),
+    }
 }
 
 /// What a notifyURL means. One that nothing could be posted to is refused with SVC0003: a phone that gets SVC0002 here
@@ -87,21 +106,23 @@ async fn call_on(app: &App, subscription: &Subscription) -> Result<()> {
 }
 
 /// One subscription: index and restartToken are those of the next list after what the client confirmed.
-pub async fn read(State(app): State<App>, ids: PathIds, _: Reads) -> Result<Document> {
+pub async fn read(app: App, asking: Asking, ids: PathIds, _: Reads) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.subscription()?);
+    admit(&app, &asking, &of, &id).await?;
     app.confirmations.flush(&app.database).await?;
     let subscription = rows::get(&app.database, &of, &id).await?;
     Ok(Document(nms::subscription(&subscription, &app.urls)))
 }
 
 /// Prolongs a subscription, or starts it again from a restartToken.
-pub async fn update(State(app): State<App>, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
+pub async fn update(app: App, asking: Asking, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.subscription()?);
     let wish = nms::read_subscription_update(body.fields("nmsSubscriptionUpdate")?)?;
     let update = Update {
         duration_seconds: wish.duration_seconds.map(|seconds| granted((seconds > 0).then_some(seconds), &app.limits)),
         restart_token: wish.restart_token,
     };
+    admit(&app, &asking, &of, &id).await?;
     app.confirmations.flush(&app.database).await?;
     let mut answer = rows::update(&app.database, &of, &id, update).await?;
     if let Some(token) = wish.restart_token {
@@ -112,8 +133,10 @@ pub async fn update(State(app): State<App>, ids: PathIds, _: Reads, body: Body) 
 }
 
 /// Ends a subscription.
-pub async fn delete(State(app): State<App>, ids: PathIds) -> Result<StatusCode> {
-    rows::delete(&app.database, &ids.store_box()?, &ids.subscription()?).await?;
+pub async fn delete(app: App, asking: Asking, ids: PathIds) -> Result<StatusCode> {
+    let (of, id) = (ids.store_box()?, ids.subscription()?);
+    admit(&app, &asking, &of, &id).await?;
+    rows::delete(&app.database, &of, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

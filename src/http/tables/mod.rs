@@ -2,13 +2,15 @@
 
 pub mod rows;
 
-use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::Value;
 
+use super::access::Asking;
 use super::only;
 use super::state::App;
+use crate::auth::grants::{EVERY, Kind};
+use crate::auth::rows as grants;
 use crate::base::Result;
 use crate::wire;
 
@@ -20,8 +22,12 @@ pub fn routes() -> Router<App> {
         .route("/{tableName}/{rowKey}", only("GET, PUT", get(rows::read).put(rows::change)))
 }
 
-/// The tables that are watched.
-pub async fn list(State(app): State<App>) -> Result<Json<Value>> {
-    let watched = crate::tables::rows::list(&app.database).await?;
+/// The tables that are watched: those that the caller may read.
+pub async fn list(app: App, asking: Asking) -> Result<Json<Value>> {
+    let mut watched = crate::tables::rows::list(&app.database).await?;
+    if let Some(user) = asking.confined_to() {
+        let readable = grants::readable(&app.database, user.as_str(), Kind::Table).await?;
+        watched.retain(|table| readable.iter().any(|name| *name == table.name || name == EVERY));
+    }
     Ok(Json(wire::tables::tables(&watched, &app.urls)))
 }

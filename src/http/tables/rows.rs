@@ -1,7 +1,6 @@
 //! The rows of a watched table: those of its columns that are watched, and its key.
 
 use axum::Json;
-use axum::extract::State;
 use serde_json::value::RawValue;
 
 use crate::base::{Error, Result};
@@ -12,7 +11,7 @@ use crate::wire::json::Media;
 use crate::wire::tables::{self, Page};
 
 /// Rows in the order of their keys: `limit` of them, `after` a key.
-pub async fn list(State(app): State<App>, ids: PathIds, query: Query) -> Result<Json<Page>> {
+pub async fn list(app: App, ids: PathIds, query: Query) -> Result<Json<Page>> {
     let table = ids.table()?;
     let limit = match query.get("limit") {
         None => ROWS_DEFAULT,
@@ -29,12 +28,12 @@ pub async fn list(State(app): State<App>, ids: PathIds, query: Query) -> Result<
 }
 
 /// One row.
-pub async fn read(State(app): State<App>, ids: PathIds) -> Result<Json<Box<RawValue>>> {
+pub async fn read(app: App, ids: PathIds) -> Result<Json<Box<RawValue>>> {
     Ok(Json(tables::row(rows::get(&app.database, ids.table()?, ids.row_key()?).await?)?))
 }
 
 /// Changes the columns of a row that are in the body, an object of them; answers the row.
-pub async fn change(State(app): State<App>, ids: PathIds, body: Body) -> Result<Json<Box<RawValue>>> {
+pub async fn change(app: App, ids: PathIds, body: Body) -> Result<Json<Box<RawValue>>> {
     let invalid = || Error::invalid("Request-Body");
     if body.media != Media::Json {
         return Err(Error::UnsupportedMedia { part: "Content-Type" });

@@ -3,15 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tocsin::app;
-use tocsin::config::{Config, DatabaseChoice, Limits};
+use tocsin::config::DatabaseChoice;
 use tocsin::log::tailer::Mode;
-use tocsin::outbound::config::Push;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::*;
-use crate::support::client::Api;
 
 /// The type of a NotificationResponse.
 const NOTIFICATION: u8 = b'A';
@@ -60,20 +57,9 @@ async fn a_node_that_cannot_hear_its_own_bell_polls_and_says_so() {
     let names = rows(&sql, "select current_user::text, current_database()::text").await;
     let (user, name): (String, String) = (names[0].get(0), names[0].get(1));
     let through = format!("host={} user={user} dbname={name}", dir.path().display());
-    let config = Config {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        database: DatabaseChoice::Url(through),
-        public_url: None,
-        limits: Limits::default(),
-        push: Push::default(),
-        allow_private_targets: false,
-        drain_seconds: 5,
-        event_types: Vec::new(),
-        groups: Default::default(),
-    };
-    let server = app::Server::start(config).await.unwrap();
-    let api = Api::new(&server.url);
-    eventually("it gives up listening", async || (server.tail.mode() == Mode::Polling).then_some(())).await;
+    let server = Server::start_as(&database, |config| config.database = DatabaseChoice::Url(through)).await;
+    let api = &server.api;
+    eventually("it gives up listening", async || (server.tail().mode() == Mode::Polling).then_some(())).await;
     let channel = api.channel("alice").await;
     let subscription = api.subscribe("b", &channel).await;
     let socket = Socket::open(&channel).await;

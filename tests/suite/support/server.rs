@@ -33,6 +33,7 @@ impl Server {
             listen: "127.0.0.1:0".parse().unwrap(),
             database: DatabaseChoice::Url(database.url().to_owned()),
             public_url: None,
+            jwt: None,
             limits: Limits::default(),
             push: Default::default(),
             allow_private_targets: false,
