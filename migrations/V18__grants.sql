@@ -15,3 +15,6 @@ create table tocsin.grants (
 alter table tocsin.subscriptions
     add column subscriber text,
     add column privileged boolean not null default false;
+
+-- (It has another parameter now.)
+drop function if exists tocsin.take_callback(text, text, text, text, bigint);

@@ -195,6 +195,8 @@ pub struct Limits {
     pub callbacks_per_second_max: u32,
     /// Notifications posted to one channel that wait for its client.
     pub callbacks_pending_max: u32,
+    /// What they have in all, in bytes.
+    pub callbacks_pending_bytes_max: usize,
     /// Events waiting for a slow client before they are dropped, to be read from the log again.
     pub queue_events_max: usize,
     /// Events read from the log that are kept for the next one who wants them, in bytes.
@@ -249,6 +251,7 @@ impl Default for Limits {
             callback_bytes_max: 256 << 10,
             callbacks_per_second_max: 1000,
             callbacks_pending_max: 100_000,
+            callbacks_pending_bytes_max: 64 << 20,
             queue_events_max: 256,
             pages_bytes_max: 32 << 20,
             socket_stall_seconds: 60,

@@ -7,6 +7,7 @@ pub mod fold;
 pub mod format;
 pub mod ids;
 pub mod metrics;
+pub mod rate;
 pub mod room;
 
 pub use error::{Error, Result};

@@ -8,7 +8,6 @@ pub mod large_polls;
 pub mod leases;
 pub mod polls;
 pub mod queue;
-pub mod rate;
 pub mod rows;
 pub mod secret;
 

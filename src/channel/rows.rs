@@ -151,25 +151,36 @@ pub struct Callback<'a> {
     pub key: Option<&'a str>,
 }
 
+/// How much may wait for the client of a channel.
+#[derive(Debug, Clone, Copy)]
+pub struct Pending {
+    /// Notifications.
+    pub count: u32,
+    /// What they have in all.
+    pub bytes: usize,
+}
+
 /// Takes a notification for a channel's client; it is in the log when this returns. [`Error::Busy`] when
-/// `pending_max` wait for the client.
-pub async fn take_callback(
-    database: &Database,
-    id: &ChannelId,
-    callback: &Callback<'_>,
-    pending_max: u32,
-) -> Result<()> {
+/// so much waits for the client.
+pub async fn take_callback(database: &Database, id: &ChannelId, callback: &Callback<'_>, most: Pending) -> Result<()> {
     let client = database.get().await?;
-    let statement = client.prepare_cached("select tocsin.take_callback($1, $2, $3, $4, $5)").await?;
+    let statement = client.prepare_cached("select tocsin.take_callback($1, $2, $3, $4, $5, $6)").await?;
     let row = client
         .query_one(
             &statement,
-            &[&id.as_str(), &callback.format.name(), &callback.body, &callback.key, &i64::from(pending_max)],
+            &[
+                &id.as_str(),
+                &callback.format.name(),
+                &callback.body,
+                &callback.key,
+                &i64::from(most.count),
+                &i64::try_from(most.bytes).unwrap_or(i64::MAX),
+            ],
         )
         .await?;
     match row.get(0) {
         "gone" => Err(NO_CHANNEL),
-        "full" => Err(Error::Busy(format!("channel {id}: {pending_max} callbacks wait for its client"))),
+        "full" => Err(Error::Busy(format!("channel {id}: too many callbacks wait for its client"))),
         _ => Ok(()),
     }
 }

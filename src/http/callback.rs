@@ -12,7 +12,7 @@ use super::state::App;
 use crate::base::ids::ChannelId;
 use crate::base::{Error, Format, Result};
 use crate::channel::NO_CHANNEL;
-use crate::channel::rows::{self, Callback};
+use crate::channel::rows::{self, Callback, Pending};
 use crate::inbox;
 use crate::wire::callback;
 use crate::wire::inbox::release_of;
@@ -39,6 +39,7 @@ pub async fn post(app: App, ids: PathIds, query: Query, request: Request) -> Res
         let id = inbox::rows::defer_callback(&app.database, &channel, &callback, most, &release).await?;
         return Ok(waits(&app, id.ok_or(NO_CHANNEL)?));
     }
+    let most = Pending { count: most, bytes: app.limits.callbacks_pending_bytes_max };
     rows::take_callback(&app.database, &channel, &callback, most).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

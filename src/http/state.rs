@@ -10,10 +10,11 @@ use tokio::sync::Notify;
 use crate::auth::Gate;
 use crate::auth::token::Principal;
 
+use crate::base::ids::ChannelId;
 use crate::base::metrics::Metrics;
+use crate::base::rate::Rates;
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
-use crate::channel::rate::Rates;
 use crate::config::Limits;
 use crate::delivery::Delivery;
 use crate::lifecycle::Tasks;
@@ -43,7 +44,7 @@ pub struct App {
     /// Pushes and webhooks.
     pub senders: Senders,
     /// How often enablers post.
-    pub callback_rates: Arc<Rates>,
+    pub callback_rates: Arc<Rates<ChannelId>>,
     /// Payloads on their way into storage.
     pub uploads: Arc<Uploads>,
     /// Something was deferred here.

@@ -380,6 +380,25 @@ async fn a_backlog_has_an_end() {
 }
 
 #[tokio::test]
+async fn a_backlog_has_an_end_in_bytes_too_and_what_is_confirmed_makes_room() {
+    let database = Database::new().await;
+    let limits = Limits { callbacks_pending_bytes_max: 2500, ..Limits::default() };
+    let server = Server::start_with(&database, limits).await;
+    let channel = server.api.channel("alice").await;
+    let large = |n: i64| json!({ "chatNotification": { "n": n, "text": "x".repeat(1000) } }).to_string();
+    for n in 1..=3 {
+        assert_eq!(post_text(&server, &channel, &[JSON], &large(n)).await.status, 204, "{n}");
+    }
+    assert_eq!(post_text(&server, &channel, &[JSON], "{\"a\":1}").await.status, 503);
+    let mut socket = Socket::open(&channel).await;
+    assert_eq!(numbers(&mut socket, 3).await, [1, 2, 3]);
+    let next = async || (post_text(&server, &channel, &[JSON], &large(4)).await.status == 204).then_some(());
+    socket.until("there is room again", next).await;
+    assert_eq!(post_text(&server, &channel, &[JSON], &large(5)).await.status, 204, "what was confirmed does not count");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn five_hundred_notifications_posted_at_once_all_arrive() {
     let database = Database::new().await;
     let server = Server::start(&database).await;

@@ -57,6 +57,14 @@ impl Api {
         Api { url: url.to_owned(), http }
     }
 
+    /// The same server, for one who brings this access token.
+    pub fn with_token(&self, token: &str) -> Api {
+        let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+        let headers = HeaderMap::from_iter([(reqwest::header::AUTHORIZATION, value)]);
+        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().default_headers(headers).build().unwrap();
+        Api { url: self.url.clone(), http }
+    }
+
     /// Any request; `path` is below the server's URL, or a whole URL. A body is sent as it is.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
         self.send_bytes(method, path, headers, body.map(String::into_bytes)).await
@@ -177,7 +185,15 @@ impl Socket {
     }
 
     pub async fn try_open(url: &str) -> Result<Socket, Error> {
+        Socket::try_open_with(url, &[]).await
+    }
+
+    /// With headers of the test's own.
+    pub async fn try_open_with(url: &str, headers: &[(&'static str, &str)]) -> Result<Socket, Error> {
         let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
+        }
         let protocol = HeaderValue::from_static(tocsin::wire::nc::SUBPROTOCOL);
         request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
         let (stream, _) = connect_async(request).await?;

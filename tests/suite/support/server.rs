@@ -73,20 +73,27 @@ impl Program {
 
     /// `tocsin serve` with these arguments; returns when it is READY.
     pub async fn start_with(args: &[&str]) -> Program {
-        Program::spawn(args, Stdio::inherit()).await
+        Program::spawn(args, Stdio::inherit(), None).await
     }
 
     /// As [`Program::start_with`]; what it logs is appended to a file.
     pub async fn start_logging(args: &[&str], log: &Path) -> Program {
         let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
-        Program::spawn(args, log.into()).await
+        Program::spawn(args, log.into(), None).await
     }
 
-    async fn spawn(args: &[&str], log: Stdio) -> Program {
+    /// As [`Program::start_logging`], with everything that code of ours would ever write.
+    pub async fn start_tracing(args: &[&str], log: &Path) -> Program {
+        let log = std::fs::File::create(log).unwrap();
+        Program::spawn(args, log.into(), Some("info,tocsin=trace")).await
+    }
+
+    async fn spawn(args: &[&str], log: Stdio, filter: Option<&str>) -> Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tocsin"))
             .arg("serve")
             .args(args)
             .env_remove("DATABASE_URL")
+            .envs(filter.map(|filter| ("RUST_LOG", filter)))
             .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true)

@@ -1,45 +1,44 @@
-//! How often enablers may post to each channel: pure. Each node counts for itself.
+//! How often something may be done by each of many: pure. Each node counts for itself.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::base::ids::ChannelId;
+/// Counted at once. Beyond it counting starts afresh: so many busy ones are more than a node can serve.
+const KEYS_MAX: usize = 65_536;
 
-/// Channels counted at once. Beyond it counting starts afresh: so many busy channels are more than a node can serve.
-const CHANNELS_MAX: usize = 65_536;
-
-/// What a channel has left.
+/// What one has left.
 #[derive(Debug, Clone, Copy)]
 struct Allowance {
     left: f64,
     at: Instant,
 }
 
-/// A token bucket for each channel that was posted to lately.
+/// A token bucket for each that was active lately.
 #[derive(Debug)]
-pub struct Rates {
+pub struct Rates<K> {
     per_second: f64,
-    allowances: Mutex<HashMap<ChannelId, Allowance>>,
+    allowances: Mutex<HashMap<K, Allowance>>,
 }
 
-impl Rates {
-    /// At most `per_second` a second for one channel, and as many at once.
+impl<K: Eq + Hash + Clone> Rates<K> {
+    /// At most `per_second` a second for each, and as many at once.
     pub fn new(per_second: u32) -> Self {
         Rates { per_second: f64::from(per_second), allowances: Mutex::default() }
     }
 
     /// Whether one more is fine now.
-    pub fn admit(&self, channel: &ChannelId, now: Instant) -> bool {
+    pub fn admit(&self, key: &K, now: Instant) -> bool {
         let mut allowances = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
-        if allowances.len() >= CHANNELS_MAX && !allowances.contains_key(channel) {
+        if allowances.len() >= KEYS_MAX && !allowances.contains_key(key) {
             // One that would be whole again says nothing.
             allowances.retain(|_, allowance| self.left(allowance, now) < self.per_second);
-            if allowances.len() >= CHANNELS_MAX {
+            if allowances.len() >= KEYS_MAX {
                 allowances.clear();
             }
         }
-        let allowance = allowances.entry(channel.clone()).or_insert(Allowance { left: self.per_second, at: now });
+        let allowance = allowances.entry(key.clone()).or_insert(Allowance { left: self.per_second, at: now });
         *allowance = Allowance { left: self.left(allowance, now), at: now };
         let admitted = allowance.left >= 1.0;
         if admitted {
@@ -57,6 +56,7 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::ChannelId;
     use std::time::Duration;
 
     #[test]
@@ -75,9 +75,9 @@ mod tests {
     fn however_many_channels_memory_is_bounded() {
         let rates = Rates::new(1);
         let start = Instant::now();
-        for _ in 0..CHANNELS_MAX + 10 {
+        for _ in 0..KEYS_MAX + 10 {
             assert!(rates.admit(&ChannelId::random(), start));
         }
-        assert!(rates.allowances.lock().unwrap().len() <= CHANNELS_MAX);
+        assert!(rates.allowances.lock().unwrap().len() <= KEYS_MAX);
     }
 }
