@@ -1,5 +1,6 @@
 //! The HTTP API: one nest per specification. Every answer that is not a success is a `requestError`.
 
+pub mod admission;
 pub mod callback;
 pub mod caller;
 pub mod conditional;
@@ -11,9 +12,13 @@ pub mod metrics;
 pub mod nc;
 pub mod nms;
 pub mod ops;
+pub mod pace;
 pub mod represent;
+pub mod serve;
 pub mod state;
 pub mod tables;
+pub mod tls;
+pub mod transport;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
