@@ -158,6 +158,7 @@ impl Server {
             database: database.clone(),
             urls,
             limits: Arc::new(config.limits.clone()),
+            edge: Arc::new(config.edge.clone()),
             hub: hub.clone(),
             confirmations: confirmations.clone(),
             delivery: delivery.clone(),

@@ -9,6 +9,7 @@ use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
 use crate::channel::rate::Rates;
 use crate::config::Limits;
+use crate::config::edge::Edge;
 use crate::delivery::Delivery;
 use crate::lifecycle::Tasks;
 use crate::log::tailer::Status;
@@ -26,6 +27,8 @@ pub struct App {
     pub urls: Arc<Urls>,
     /// Policy.
     pub limits: Arc<Limits>,
+    /// TLS, proxies, browsers.
+    pub edge: Arc<Edge>,
     /// The channels connected here.
     pub hub: Arc<Hub>,
     /// Positions on their way to the database.
