@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::auth::Gate;
@@ -24,8 +23,10 @@ use crate::delivery::drain::Drain;
 use crate::delivery::websocket::CLOSE_PATIENCE;
 use crate::delivery::{Delivery, OPENINGS_MAX};
 use crate::http;
-use crate::http::connection::{Answers, Watching};
+use crate::http::admission::Admission;
+use crate::http::serve;
 use crate::http::state::App;
+use crate::http::tls::Certificate;
 use crate::inbox::rows as inbox;
 use crate::lifecycle::{Signals, Tasks};
 use crate::log::pages::Pages;
@@ -120,13 +121,18 @@ impl Server {
         let listener =
             TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener.local_addr()?;
+        let certificate = match &config.edge.tls {
+            Some(files) => Some(Certificate::load(files.clone()).await?),
+            None => None,
+        };
         let metrics = Arc::new(Metrics::new());
         let database = Database::new(&home.url)?.measured_by(&metrics);
         let mut connection = database.connect("migrate").await.context("cannot reach the database")?;
         migrate::run(&mut connection.client, config.limits.partitions_months_ahead).await?;
         drop(connection);
 
-        let root = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let scheme = if config.edge.tls.is_some() { "https" } else { "http" };
+        let root = config.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
         let urls = Arc::new(Urls::new(root.clone(), channels::url_key(&database).await?));
         let (tasks, hub) = (Tasks::new(), Arc::new(Hub::new(&metrics)));
         let drain = Arc::new(Drain::new(Duration::from_secs(config.drain_seconds), &tasks.stopping()));
@@ -156,6 +162,7 @@ impl Server {
             urls,
             gate: gate.clone(),
             limits: Arc::new(config.limits.clone()),
+            edge: Arc::new(config.edge.clone()),
             hub: hub.clone(),
             confirmations: confirmations.clone(),
             delivery: delivery.clone(),
@@ -167,6 +174,7 @@ impl Server {
             metrics: metrics.clone(),
             tasks: tasks.clone(),
         };
+        let serving = serving(&config, app, certificate.as_ref())?;
 
         let (draining, stop) = (hub.clone(), tasks.stopping());
         tasks.spawn("drain", async move {
@@ -199,7 +207,10 @@ impl Server {
         if let Some(gate) = gate {
             tasks.spawn("keys", gate.run(tasks.stopping()));
         }
-        tasks.spawn("http", serve(listener, app, tasks.stopping()));
+        if let Some(certificate) = certificate {
+            tasks.spawn("certificate", certificate.run(tasks.stopping()));
+        }
+        tasks.spawn("http", serving.run(listener));
         info!("listening on {address}");
         Ok(Server { address, url: root, tail, tasks, home, database, confirmations, undelivered, drain, hub })
     }
@@ -256,8 +267,12 @@ async fn declare(database: &Database, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> anyhow::Result<()> {
-    let service = http::router(app).into_make_service_with_connect_info::<Answers>();
-    axum::serve(Watching(listener), service).with_graceful_shutdown(stop.cancelled_owned()).await?;
-    Ok(())
+/// What connections are served with.
+fn serving(config: &Config, app: App, certificate: Option<&Arc<Certificate>>) -> anyhow::Result<serve::Server> {
+    let (limits, metrics, tasks) = (app.limits.clone(), app.metrics.clone(), app.tasks.clone());
+    let uncounted = config.edge.trusted_proxies.clone();
+    let connections = metrics.connections.clone();
+    let admission = Admission::new(limits.connections_max, limits.connections_per_address_max, uncounted, connections);
+    let tls = certificate.map(Certificate::acceptor).transpose()?;
+    Ok(serve::Server { router: http::router(app), tls, admission: Arc::new(admission), limits, metrics, tasks })
 }

@@ -145,7 +145,7 @@ fn each_kind_of_effect_has_its_place() {
         only_in("tokio::", pure, &[]);
         only_in(".await", pure, &[]);
     }
-    only_in("std::env::", "", &["config.rs", "postgres/embedded/"]);
+    only_in("std::env::", "", &["config/", "postgres/embedded/"]);
 }
 
 /// The names of tests in docs/CONFORMANCE.md: what stands in backticks and has a path.

@@ -130,6 +130,17 @@ pub struct Metrics {
     /// Channels that this node sends to.
     pub outbound_leases: Gauge,
 
+    /// Open now, WebSockets included.
+    pub connections: Gauge,
+    /// Not taken in, by `reason`.
+    pub connections_refused: By<Counter>,
+    /// Ended because their client was too slow, by `reason`.
+    pub connections_cut: By<Counter>,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: Counter,
+    /// Requests whose body stalled.
+    pub bodies_stalled: Counter,
+
     /// By route, method and status.
     pub requests: Family<OfRequest<3>, Counter>,
     /// By route and method, until the head of the answer.
@@ -188,6 +199,12 @@ impl Metrics {
             outbound_backing_off: t.add("tocsin_outbound_backing_off", "Senders that wait after a failure"),
             outbound_disabled: t.add("tocsin_outbound_disabled_total", "Channels given up by this node"),
             outbound_leases: t.add("tocsin_outbound_leases", "Channels that this node sends to"),
+
+            connections: t.add("tocsin_http_connections", "Open connections, WebSockets included"),
+            connections_refused: t.add("tocsin_http_connections_refused_total", "Connections that were not taken in: there were too many"),
+            connections_cut: t.add("tocsin_http_connections_cut_total", "Connections ended because their client was too slow"),
+            handshakes_failed: t.add("tocsin_tls_handshakes_failed_total", "TLS handshakes that failed"),
+            bodies_stalled: t.add("tocsin_http_bodies_stalled_total", "Requests given up because their body stalled"),
 
             requests: t.add("tocsin_http_requests_total", "Requests answered"),
             request_seconds: t.family("tocsin_http_request_seconds", "Time to the head of the answer; of a poll, how long it was open"),

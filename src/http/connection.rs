@@ -5,6 +5,11 @@
 //! What is reset, fails, or stays unacknowledged is lost, and the next poll gets the same again. So each connection
 //! watches what becomes of the answer on it. A doubt remains where a poll comes on another connection while the old one
 //! has neither ended nor failed: it confirms the answer. And behind a proxy it is the proxy that is watched.
+//!
+//! Under TLS what is watched is the text within it. What the client has read is shown by a request, not by any record:
+//! the alert with which it ends its half comes even from one that gave up before it read the answer, so it is an end like
+//! the end of a plain connection, and leaves the same doubt for a moment. An answer counts as written when a flush has
+//! handed its last record to the kernel; acknowledgements, resets and errors are those of the TCP connection below.
 
 use std::io;
 use std::pin::Pin;
@@ -12,14 +17,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::warn;
 
+use super::admission::Admitted;
+use super::pace::Pace;
+use super::transport::Transport;
 use crate::channel::polls::Receipt;
 
 /// An answer that the client's kernel does not acknowledge for so long is lost.
@@ -28,27 +33,6 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
 const LINGER: Duration = Duration::from_secs(2);
 /// A client that had ended before the answer reached it resets the connection within this time.
 const RESET_WITHIN: Duration = Duration::from_millis(500);
-
-/// Accepts connections that are watched.
-pub struct Watching(pub TcpListener);
-
-impl Listener for Watching {
-    type Io = Watched;
-    type Addr = std::net::SocketAddr;
-
-    async fn accept(&mut self) -> (Watched, Self::Addr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
-        // A frame must not wait for the client's acknowledgement of the one before.
-        if let Err(fault) = stream.set_nodelay(true) {
-            warn!("TCP_NODELAY: {fault}");
-        }
-        (Watched { stream, answer: Answers::default(), ended: false, lingering: None }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
-    }
-}
 
 /// An answer on its way.
 struct Sent {
@@ -109,22 +93,31 @@ impl Answers {
     }
 }
 
-impl Connected<IncomingStream<'_, Watching>> for Answers {
-    fn connect_info(stream: IncomingStream<'_, Watching>) -> Self {
-        stream.io().answer.clone()
-    }
-}
-
-/// A connection.
+/// A connection, plain or under TLS.
 pub struct Watched {
-    stream: TcpStream,
+    stream: Transport,
     answer: Answers,
+    /// Told of what is read and written.
+    pace: Arc<Pace>,
+    /// It counts among the open ones for as long as it is.
+    _admitted: Admitted,
     /// The client has said that it sends nothing more.
     ended: bool,
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
+    /// Nothing is read or written yet.
+    pub fn new(stream: Transport, pace: Arc<Pace>, admitted: Admitted) -> Self {
+        let answer = Answers::default();
+        Watched { stream, answer, pace, _admitted: admitted, ended: false, lingering: None }
+    }
+
+    /// Where handlers leave receipts.
+    pub fn answers(&self) -> Answers {
+        self.answer.clone()
+    }
+
     fn note<T>(&self, outcome: &Poll<io::Result<T>>) {
         if let Poll::Ready(Err(_)) = outcome {
             self.answer.lost();
@@ -133,9 +126,10 @@ impl Watched {
 
     fn wrote(&self, outcome: &Poll<io::Result<usize>>) {
         self.note(outcome);
+        self.pace.wrote(outcome.is_ready());
         if let Poll::Ready(Ok(_)) = outcome
             && self.answer.advance(Stage::Ready, Stage::Begun)
-            && let Err(fault) = SockRef::from(&self.stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
+            && let Err(fault) = SockRef::from(self.stream.tcp()).set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
         {
             warn!("TCP_USER_TIMEOUT: {fault}");
         }
@@ -148,7 +142,7 @@ impl Watched {
             let patience = if ended { RESET_WITHIN } else { LINGER };
             let pause = self.lingering.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
             if pause.as_mut().poll(cx).is_ready() {
-                match self.stream.take_error() {
+                match self.stream.tcp().take_error() {
                     Ok(None) => self.answer.arrived(),
                     _ => self.answer.lost(),
                 }
@@ -173,6 +167,7 @@ impl AsyncRead for Watched {
         self.note(&outcome);
         if let Poll::Ready(Ok(())) = outcome {
             if buf.filled().len() > before {
+                self.pace.read();
                 self.answer.arrived();
             } else if room > 0 {
                 self.ended = true;
@@ -207,6 +202,7 @@ impl AsyncWrite for Watched {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_flush(cx);
         self.note(&outcome);
+        self.pace.wrote(outcome.is_ready());
         if let Poll::Ready(Ok(())) = outcome {
             self.answer.advance(Stage::Begun, Stage::Written);
         }

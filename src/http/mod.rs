@@ -1,8 +1,11 @@
 //! The HTTP API: one nest per specification. Every answer that is not a success is a `requestError`.
 
 pub mod access;
+pub mod admission;
+pub mod bounds;
 pub mod callback;
 pub mod caller;
+pub mod client_address;
 pub mod conditional;
 pub mod connection;
 pub mod extract;
@@ -13,9 +16,14 @@ pub mod metrics;
 pub mod nc;
 pub mod nms;
 pub mod ops;
+pub mod origins;
+pub mod pace;
 pub mod represent;
+pub mod serve;
 pub mod state;
 pub mod tables;
+pub mod tls;
+pub mod transport;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -25,13 +33,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
 use crate::base::Error;
+use bounds::Bounds;
 use represent::Document;
 use state::App;
 
 /// All routes.
 pub fn router(app: App) -> Router {
     let (body_bytes_max, callback_bytes_max) = (app.limits.body_bytes_max, app.limits.callback_bytes_max);
-    Router::new()
+    let (bounds, cors) = (Bounds::new(&app), origins::cors(&app.edge.cors));
+    let routes = Router::new()
         .nest("/notificationchannel/v1/{userId}/channels", nc::routes())
         .nest("/nms/v1/{storeName}/{boxId}", nms::routes())
         .nest("/api", inbox::routes(&app.limits))
@@ -49,10 +59,15 @@ pub fn router(app: App) -> Router {
         .route("/metrics", only("GET", get(metrics::metrics)))
         .fallback(async || fault::response(&Error::NotFound { what: "resource" }))
         .layer(from_fn_with_state(app.clone(), access::check))
+        .layer(from_fn_with_state(bounds.clone(), bounds::keep))
         .layer(from_fn_with_state(app.urls.clone(), represent::represent))
         .layer(DefaultBodyLimit::max(body_bytes_max))
-        .layer(from_fn_with_state(app.metrics.clone(), metrics::measure))
-        .with_state(app)
+        .layer(from_fn_with_state(app.metrics.clone(), metrics::measure));
+    let routes = match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    routes.layer(from_fn_with_state(bounds, bounds::announce)).with_state(app)
 }
 
 /// A resource whose 405 names the verbs it has.

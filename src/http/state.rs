@@ -16,6 +16,7 @@ use crate::base::rate::Rates;
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
 use crate::config::Limits;
+use crate::config::edge::Edge;
 use crate::delivery::Delivery;
 use crate::lifecycle::Tasks;
 use crate::log::tailer::Status;
@@ -35,6 +36,8 @@ pub struct App {
     pub gate: Option<Arc<Gate>>,
     /// Policy.
     pub limits: Arc<Limits>,
+    /// TLS, proxies, browsers.
+    pub edge: Arc<Edge>,
     /// The channels connected here.
     pub hub: Arc<Hub>,
     /// Positions on their way to the database.

@@ -4,6 +4,7 @@ pub mod embedded;
 pub mod fault;
 pub mod migrate;
 pub mod rebuild;
+pub mod tls;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,8 +14,10 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, Recycling
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::Severity;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
+use tokio_postgres::{AsyncMessage, Client, Config, Notification};
+use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::warn;
 
 use crate::base::metrics::{Counter, Durations, Metrics};
@@ -39,6 +42,7 @@ const NOTIFICATIONS_MAX: usize = 1024;
 #[derive(Clone)]
 pub struct Database {
     config: Config,
+    tls: MakeRustlsConnect,
     pool: Pool,
     waits: Option<Waits>,
 }
@@ -51,13 +55,19 @@ struct Waits {
 }
 
 impl Database {
-    /// Reads the URL; nothing is connected yet.
+    /// Reads the URL, and the files of certificates that it names; nothing is connected yet.
+    ///
+    /// # Errors
+    /// The URL or what it says of TLS cannot be used.
     pub fn new(url: &str) -> anyhow::Result<Self> {
-        let mut config = Config::from_str(url).context("the database URL cannot be read")?;
+        let parameters = tls::Parameters::of(url)?;
+        let mut config = Config::from_str(&parameters.rest).context("the database URL cannot be read")?;
+        let (mode, tls) = parameters.resolve().context("the database URL cannot be used")?;
+        config.ssl_mode(if has_unix_sockets_only(&config) { SslMode::Disable } else { mode });
         config.application_name("tocsin");
         config.keepalives(true).keepalives_idle(Duration::from_secs(30)).connect_timeout(Duration::from_secs(10));
-        let manager =
-            Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(config.clone(), tls.clone(), recycling);
         let pool = Pool::builder(manager)
             .max_size(POOL_CONNECTIONS_MAX)
             .wait_timeout(Some(POOL_WAIT))
@@ -67,7 +77,7 @@ impl Database {
                 Box::pin(async move { client.batch_execute(POOL_SESSION).await.map_err(HookError::Backend) })
             }))
             .build()?;
-        Ok(Database { config, pool, waits: None })
+        Ok(Database { config, tls, pool, waits: None })
     }
 
     /// Measures from now on how long connections are waited for.
@@ -103,7 +113,7 @@ impl Database {
     pub async fn connect(&self, name: &str) -> anyhow::Result<Connection> {
         let mut config = self.config.clone();
         config.application_name(format!("tocsin {name}"));
-        let (client, mut driver) = config.connect(NoTls).await?;
+        let (client, mut driver) = config.connect(self.tls.clone()).await?;
         let (heard, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
         let name = name.to_owned();
         let attendant = Attendant::spawn(async move {
@@ -136,6 +146,11 @@ impl Database {
         }
         Ok(Connection { client, notifications, attendant })
     }
+}
+
+/// Postgres knows no TLS on Unix sockets; as libpq has it, they need none.
+fn has_unix_sockets_only(config: &Config) -> bool {
+    config.get_hostaddrs().is_empty() && config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)))
 }
 
 /// Connections of the pool.

@@ -38,6 +38,7 @@ impl Server {
             push: Default::default(),
             allow_private_targets: false,
             drain_seconds: 5,
+            edge: Default::default(),
             event_types: Vec::new(),
             groups: Default::default(),
         };

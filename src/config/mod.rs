@@ -1,6 +1,8 @@
 //! Typed settings, and the only reader of the environment. A flag wins over its environment variable, which wins
 //! over the TOML file, which wins over the default.
 
+pub mod edge;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
+use self::edge::{Edge, EdgeArgs};
 use crate::auth::config::{Auth, AuthArgs, Jwt};
 use crate::outbound::config::Push;
 
@@ -22,7 +25,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     /// Which database.
     pub database: DatabaseArgs,
-    /// What {serverRoot} is in every URL the server emits [default: http:// and the address it listens on]
+    /// What {serverRoot} is in every URL the server emits [default: http://, or https:// with --tls-cert, and the address it listens on]
     #[arg(long, env = "TOCSIN_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
     #[command(flatten)]
@@ -41,6 +44,9 @@ pub struct ServeArgs {
     /// When asked to stop, spread the closing of sockets over at most this long; 0: all at once [default: 5]
     #[arg(long, env = "TOCSIN_DRAIN_SECONDS", value_name = "SECONDS")]
     pub drain_seconds: Option<u64>,
+    #[command(flatten)]
+    /// TLS, proxies, browsers.
+    pub edge: EdgeArgs,
 }
 
 /// The flags that say which database is meant.
@@ -70,6 +76,10 @@ struct File {
     jwt: Jwt,
     allow_private_targets: Option<bool>,
     drain_seconds: Option<u64>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    trusted_proxies: Option<Vec<String>>,
+    cors_origins: Option<Vec<String>>,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
@@ -121,6 +131,8 @@ pub struct Config {
     pub allow_private_targets: bool,
     /// Over how long the closing of sockets is spread at most, when the server is asked to stop.
     pub drain_seconds: u64,
+    /// TLS, proxies, browsers.
+    pub edge: Edge,
     /// Types of events that are declared at start.
     pub event_types: Vec<EventTypeSetting>,
     /// Groups of users that are declared at start, with their members: section `[groups]` of the file.
@@ -220,6 +232,20 @@ pub struct Limits {
     pub objects_expire_seconds: u64,
     /// For how long a search finds what has vanished.
     pub tombstones_keep_seconds: u64,
+    /// The head of a request must have come so long after it began, the first one after the connection.
+    pub header_seconds: u64,
+    /// Size of the head of a request, its request line included.
+    pub header_bytes_max: usize,
+    /// Size of the path and query of a request.
+    pub url_bytes_max: usize,
+    /// A client that sends nothing of a body that is waited for, or takes nothing of an answer, for so long is cut off.
+    pub body_stall_seconds: u64,
+    /// A connection without a request is closed after so long.
+    pub idle_seconds: u64,
+    /// Connections at a time, WebSockets included.
+    pub connections_max: usize,
+    /// Connections at a time from one address (of IPv6: from one network of 64 bits), trusted proxies left out.
+    pub connections_per_address_max: usize,
 }
 
 impl Default for Limits {
@@ -264,6 +290,13 @@ impl Default for Limits {
             events_keep_days: 0,
             objects_expire_seconds: 0,
             tombstones_keep_seconds: 30 * 86400,
+            header_seconds: 10,
+            header_bytes_max: 32 << 10,
+            url_bytes_max: 8 << 10,
+            body_stall_seconds: 30,
+            idle_seconds: 75,
+            connections_max: 20_000,
+            connections_per_address_max: 2000,
         }
     }
 }
@@ -290,6 +323,7 @@ impl Limits {
         if self.poll_seconds == 0 {
             faults.push("poll_seconds: at least 1".to_owned());
         }
+        faults.extend(edge::faults(self));
         faults
     }
 }
@@ -297,8 +331,9 @@ impl Limits {
 impl Config {
     /// Puts flags, environment and file together; all that is wrong is told at once.
     pub fn resolve(args: ServeArgs) -> anyhow::Result<Config> {
-        let file = read_file(args.database.config.as_deref())?;
+        let mut file = read_file(args.database.config.as_deref())?;
         let mut faults = Vec::new();
+        let edge = args.edge.or(file.edge()).resolve(&mut faults);
         let listen = args.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let auth = args.auth.auth.or(file.auth).unwrap_or_default();
         if auth == Auth::None && !listen.ip().is_loopback() {
@@ -339,9 +374,22 @@ impl Config {
             push,
             allow_private_targets,
             drain_seconds,
+            edge,
             event_types,
             groups,
         })
+    }
+}
+
+impl File {
+    /// What the file says of the edge.
+    fn edge(&mut self) -> EdgeArgs {
+        EdgeArgs {
+            tls_cert: self.tls_cert.take(),
+            tls_key: self.tls_key.take(),
+            trusted_proxies: self.trusted_proxies.take(),
+            cors_origins: self.cors_origins.take(),
+        }
     }
 }
 
