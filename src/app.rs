@@ -24,6 +24,7 @@ use crate::delivery::websocket::CLOSE_PATIENCE;
 use crate::delivery::{Delivery, OPENINGS_MAX};
 use crate::http;
 use crate::http::admission::Admission;
+use crate::http::quotas::Quotas;
 use crate::http::serve;
 use crate::http::state::App;
 use crate::http::tls::Certificate;
@@ -167,6 +168,7 @@ impl Server {
             confirmations: confirmations.clone(),
             delivery: delivery.clone(),
             senders: senders.clone(),
+            quotas: Arc::new(Quotas::new(&config.limits, &metrics)),
             callback_rates: Arc::new(Rates::new(config.limits.callbacks_per_second_max)),
             uploads: uploads.clone(),
             deferred_made: deferred_made.clone(),

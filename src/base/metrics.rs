@@ -141,6 +141,8 @@ pub struct Metrics {
     /// Requests whose body stalled.
     pub bodies_stalled: Counter,
 
+    /// Refused because there were too many, `by` what was counted.
+    pub requests_refused: By<Counter>,
     /// By route, method and status.
     pub requests: Family<OfRequest<3>, Counter>,
     /// By route and method, until the head of the answer.
@@ -206,6 +208,7 @@ impl Metrics {
             handshakes_failed: t.add("tocsin_tls_handshakes_failed_total", "TLS handshakes that failed"),
             bodies_stalled: t.add("tocsin_http_bodies_stalled_total", "Requests given up because their body stalled"),
 
+            requests_refused: t.add("tocsin_http_requests_refused_total", "Requests refused because a user or an address asks for too much"),
             requests: t.add("tocsin_http_requests_total", "Requests answered"),
             request_seconds: t.family("tocsin_http_request_seconds", "Time to the head of the answer; of a poll, how long it was open"),
 

@@ -1,7 +1,8 @@
 //! What every other part stands on: identifiers, formats, errors, retry delays, texts without case,
-//! what is measured, room.
+//! what is measured, what each may have at once and in a second, room.
 
 pub mod backoff;
+pub mod crowd;
 pub mod error;
 pub mod fold;
 pub mod format;

@@ -174,6 +174,12 @@ pub struct Limits {
     pub subscriptions_per_box_max: u32,
     /// Channels of one user.
     pub channels_per_user_max: u32,
+    /// Sockets of one user on one node.
+    pub sockets_per_user_max: u32,
+    /// Requests of one user that one node takes in a second, and as many at once; 0: any number.
+    pub requests_per_user_per_second_max: u32,
+    /// The same of one address, when callers are told apart.
+    pub requests_per_address_per_second_max: u32,
     /// References to items, or paths, in one request.
     pub references_max: usize,
     /// Folders and objects that one request may create by copying. Other writers of the box wait for it, and give up
@@ -261,6 +267,9 @@ impl Default for Limits {
             subscriptions_per_channel_max: 1000,
             subscriptions_per_box_max: 100_000,
             channels_per_user_max: 1000,
+            sockets_per_user_max: 1000,
+            requests_per_user_per_second_max: 200,
+            requests_per_address_per_second_max: 1000,
             references_max: 1000,
             copied_items_max: 10_000,
             folder_entries_max: 1000,

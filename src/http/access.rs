@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::caller::{Caller, said_user};
+use super::client_address::ClientAddress;
 use super::extract::Query;
 use super::fault;
 use super::state::{AcrAuth, App};
@@ -130,11 +131,15 @@ async fn admit(app: &App, gate: &Gate, parts: &mut Parts) -> Result<()> {
     if needs == Needs::Nothing {
         return Ok(());
     }
+    if let Some(address) = parts.extensions.get::<ClientAddress>() {
+        app.quotas.admit_address(*address)?;
+    }
     let principal = match token_of(parts).await? {
         Some(token) => gate.verify(&token).await?,
         None if needs == Needs::Secret && !gate.channel_urls_need_token => return Ok(()),
         None => return Err(NOBODY),
     };
+    app.quotas.admit_user(&principal)?;
     let caller = match needs {
         Needs::Nothing | Needs::Secret => principal.user.clone(),
         Needs::Scope(scopes, ..) if !principal.scopes.has_any(scopes) => {

@@ -18,6 +18,7 @@ pub mod nms;
 pub mod ops;
 pub mod origins;
 pub mod pace;
+pub mod quotas;
 pub mod represent;
 pub mod serve;
 pub mod state;

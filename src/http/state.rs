@@ -7,6 +7,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tokio::sync::Notify;
 
+use super::quotas::Quotas;
+
 use crate::auth::Gate;
 use crate::auth::token::Principal;
 
@@ -46,6 +48,8 @@ pub struct App {
     pub delivery: Arc<Delivery>,
     /// Pushes and webhooks.
     pub senders: Senders,
+    /// How much a user and an address may ask for.
+    pub quotas: Arc<Quotas>,
     /// How often enablers post.
     pub callback_rates: Arc<Rates<ChannelId>>,
     /// Payloads on their way into storage.

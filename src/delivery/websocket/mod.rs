@@ -24,6 +24,7 @@ use super::Delivery;
 use super::drain::Place;
 use super::feed::Feed;
 use crate::auth::pass::Pass;
+use crate::base::crowd::Seat;
 use crate::base::ids::SourceId;
 use crate::base::metrics::Counted;
 use crate::base::{Error, Format, Result};
@@ -169,12 +170,28 @@ impl From<End> for Over {
     }
 }
 
+/// By what a socket was opened, as long as it is.
+#[derive(Debug, Default)]
+pub struct Admitted {
+    /// A token, beside a secret URL.
+    pass: Option<Box<Pass>>,
+    /// One of its user's.
+    _seat: Option<Seat>,
+}
+
+impl Admitted {
+    /// By these.
+    pub fn new(pass: Option<Box<Pass>>, seat: Option<Seat>) -> Self {
+        Admitted { pass, _seat: seat }
+    }
+}
+
 /// Serves a channel's socket until it is over. (The channel is boxed because it is not needed for long; and a session is
 /// made in its place and never moved, since a future keeps room for whatever is moved into another one.)
-pub async fn serve(delivery: Arc<Delivery>, channel: Box<Channel>, pass: Option<Box<Pass>>, upgraded: Upgraded) {
+pub async fn serve(delivery: Arc<Delivery>, channel: Box<Channel>, admitted: Admitted, upgraded: Upgraded) {
     let socket = Socket::new(upgraded).await;
     let check = Check { offered_seconds: channel.lifetime_seconds, format: channel.format, unanswered: false };
-    let mut session = Session::new(delivery.clone(), Feed::connect(delivery, &channel), Some(check), pass, socket);
+    let mut session = Session::new(delivery.clone(), Feed::connect(delivery, &channel), Some(check), admitted, socket);
     if matches!(channel.settings.transport, Transport::WebSockets { checked_by_server: true }) {
         session.timers.check = Some(Instant::now() + session.check_interval());
     }
@@ -183,9 +200,9 @@ pub async fn serve(delivery: Arc<Delivery>, channel: Box<Channel>, pass: Option<
 }
 
 /// Serves the socket of somebody who listens to a stream, until it is over. (The feed is boxed until it has its place.)
-pub async fn serve_listener(delivery: Arc<Delivery>, feed: Box<Feed>, pass: Option<Box<Pass>>, upgraded: Upgraded) {
+pub async fn serve_listener(delivery: Arc<Delivery>, feed: Box<Feed>, admitted: Admitted, upgraded: Upgraded) {
     let socket = Socket::new(upgraded).await;
-    Session::new(delivery, *feed, None, pass, socket).serve().await;
+    Session::new(delivery, *feed, None, admitted, socket).serve().await;
 }
 
 /// A Ping under way.
@@ -252,8 +269,7 @@ struct Session {
     refreshed: Option<Instant>,
     /// Of a channel's client.
     check: Option<Check>,
-    /// What it was opened with, beside a secret URL.
-    pass: Option<Box<Pass>>,
+    admitted: Admitted,
     timers: Timers,
 }
 
@@ -264,7 +280,7 @@ fn ping_interval(delivery: &Delivery) -> Duration {
 }
 
 impl Session {
-    fn new(delivery: Arc<Delivery>, feed: Feed, check: Option<Check>, pass: Option<Box<Pass>>, socket: Socket) -> Self {
+    fn new(delivery: Arc<Delivery>, feed: Feed, check: Option<Check>, admitted: Admitted, socket: Socket) -> Self {
         let now = Instant::now();
         let keep_alive = now + ping_interval(&delivery) / 2;
         Session {
@@ -281,11 +297,11 @@ impl Session {
             timers: Timers {
                 keep_alive,
                 check: None,
-                pass: pass.as_ref().map(|pass| now + pass.look_again()),
+                pass: admitted.pass.as_ref().map(|pass| now + pass.look_again()),
                 confirm: None,
                 alarm: Box::pin(sleep_until(now)),
             },
-            pass,
+            admitted,
             delivery,
         }
     }
@@ -428,7 +444,7 @@ impl Session {
 
     /// A socket ends with its token, and with the grant that it rests on.
     async fn look_at_pass(&mut self) -> Result<(), Over> {
-        let Some(pass) = &self.pass else { return Ok(()) };
+        let Some(pass) = &self.admitted.pass else { return Ok(()) };
         if pass.remaining().is_zero() {
             return Err(Close::TokenExpired.into());
         }
@@ -441,7 +457,7 @@ impl Session {
 
     /// A newer token in place of the one that the socket was opened with. One that is refused changes nothing.
     async fn take_token(&mut self, token: &str) -> Result<(), Over> {
-        let Some(pass) = &mut self.pass else { return Ok(()) };
+        let Some(pass) = &mut self.admitted.pass else { return Ok(()) };
         let answer = match pass.renew(&self.delivery.database, token).await {
             Ok(()) => {
                 self.timers.pass = Some(Instant::now() + pass.look_again());

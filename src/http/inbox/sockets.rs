@@ -7,13 +7,12 @@ use tracing::debug;
 
 use super::notifications;
 use crate::auth::grants::{Kind, Resource};
-use crate::auth::pass::Pass;
 use crate::auth::scope::Scopes;
 use crate::base::ids::Stream;
 use crate::base::{Error, Result};
 use crate::delivery::feed::Feed;
 use crate::delivery::listener::Listener;
-use crate::delivery::websocket;
+use crate::delivery::websocket::{self, Admitted};
 use crate::http::access::Asking;
 use crate::http::caller::Caller;
 use crate::http::extract::{PathIds, Query};
@@ -53,10 +52,11 @@ async fn listen_to_inbox(
 ) -> Result<Response> {
     let since = since(&query)?;
     let pass = asking.pass(&app, Scopes::INBOX, Resource::new(Kind::Inbox, user.as_str()), NOT_THERE).await?;
+    let admitted = Admitted::new(pass, Some(app.quotas.seat(&user)?));
     rows::open(&app.database, &user).await?;
     let (wanted, wanted_since) = rows::preferences(&app.database, &user).await?;
     let listener = Listener::Inbox { wanted, wanted_since, via: "websocket", minimal };
-    listen(app, Stream::of_inbox(&user), listener, pass, since, "inbox", request).await
+    listen(app, Stream::of_inbox(&user), listener, admitted, since, "inbox", request).await
 }
 
 /// What is published to a room.
@@ -70,8 +70,9 @@ pub async fn room(
 ) -> Result<Response> {
     let (room, since) = (ids.room()?, since(&query)?);
     let pass = asking.pass(&app, Scopes::ROOMS, Resource::new(Kind::Room, &room), NOT_THERE).await?;
+    let seat = caller.as_ref().map(|Caller(user)| app.quotas.seat(user)).transpose()?;
     let listener = Listener::Room { user: caller.map(|Caller(user)| user) };
-    listen(app, Stream::of_room(&room), listener, pass, since, "room", request).await
+    listen(app, Stream::of_room(&room), listener, Admitted::new(pass, seat), since, "room", request).await
 }
 
 const NOT_THERE: Error = Error::NotFound { what: "resource" };
@@ -84,7 +85,7 @@ async fn listen(
     app: App,
     stream: Stream,
     listener: Listener,
-    pass: Option<Box<Pass>>,
+    admitted: Admitted,
     since: Since,
     label: &'static str,
     mut request: Request,
@@ -101,7 +102,7 @@ async fn listen(
         match upgrade.await {
             Ok(upgraded) => {
                 let feed = Box::new(Feed::listen(delivery.clone(), stream, listener, from, label));
-                websocket::serve_listener(delivery, feed, pass, upgraded).await;
+                websocket::serve_listener(delivery, feed, admitted, upgraded).await;
             }
             Err(fault) => debug!("a socket that was not opened: {fault}"),
         }

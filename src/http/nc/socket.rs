@@ -12,7 +12,7 @@ use crate::auth::grants::{Kind, Resource};
 use crate::auth::scope::Scopes;
 use crate::base::Result;
 use crate::channel::{NO_CHANNEL, Transport, rows};
-use crate::delivery::websocket;
+use crate::delivery::websocket::{self, Admitted};
 use crate::http::access::Asking;
 use crate::http::extract::PathIds;
 use crate::http::fault;
@@ -31,6 +31,7 @@ pub async fn open(app: App, asking: Asking, ids: PathIds, mut request: Request) 
     }
     let owner = Resource::new(Kind::User, channel.user.as_str());
     let pass = asking.pass(&app, Scopes::CHANNELS_ALL.or(Scopes::WEB_SOCKETS), owner, NO_CHANNEL).await?;
+    let seat = app.quotas.seat(&channel.user)?;
     let (mut response, upgrade) = match accept(&mut request) {
         Ok(accepted) => accepted,
         Err(refused) => return Ok(*refused),
@@ -41,7 +42,7 @@ pub async fn open(app: App, asking: Asking, ids: PathIds, mut request: Request) 
     let delivery = app.delivery.clone();
     app.tasks.attend(async move {
         match upgrade.await {
-            Ok(upgraded) => websocket::serve(delivery, channel, pass, upgraded).await,
+            Ok(upgraded) => websocket::serve(delivery, channel, Admitted::new(pass, Some(seat)), upgraded).await,
             Err(fault) => debug!("a socket that was not opened: {fault}"),
         }
     });
