@@ -7,6 +7,7 @@ mod cli;
 mod clients;
 mod delivery;
 mod drain;
+mod edge;
 mod embedded;
 mod exactness;
 mod explain;
