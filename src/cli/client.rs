@@ -57,9 +57,10 @@ pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 impl Client {
     pub fn new(args: ServerArgs) -> anyhow::Result<Self> {
-        // http only, as its WebSockets are: so it needs no certificates to start with.
         let builder = reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy();
-        let http = builder.tls_certs_only([]).build()?;
+        // By http it needs no certificates to start with. By https it trusts whom the system trusts.
+        let builder = if args.server.starts_with("https:") { builder } else { builder.tls_certs_only([]) };
+        let http = builder.build()?;
         Ok(Client { http, server: args.server.trim_end_matches('/').to_owned(), store: args.store, token: args.token })
     }
 

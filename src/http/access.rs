@@ -128,11 +128,11 @@ pub async fn check(State(app): State<App>, request: Request, next: Next) -> Resp
 async fn admit(app: &App, gate: &Gate, parts: &mut Parts) -> Result<()> {
     let Some(route) = parts.extensions.get::<MatchedPath>().cloned() else { return Ok(()) };
     let needs = needs(route.as_str(), &parts.method);
-    if needs == Needs::Nothing {
-        return Ok(());
-    }
     if let Some(address) = parts.extensions.get::<ClientAddress>() {
         app.quotas.admit_address(*address)?;
+    }
+    if needs == Needs::Nothing {
+        return Ok(());
     }
     let principal = match token_of(parts).await? {
         Some(token) => gate.verify(&token).await?,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
@@ -21,6 +21,7 @@ use super::fault;
 use super::origins::Origins;
 use super::serve::Peer;
 use super::state::App;
+use crate::base::Result;
 use crate::base::metrics::Counter;
 
 /// How much of a body gives its client the whole time again, in bytes: more than one at a time.
@@ -39,6 +40,8 @@ pub struct Bounds {
     url_bytes_max: usize,
     body_stall: Duration,
     origins: Origins,
+    /// Nobody has to prove who they are: then it is the browser of whoever sits here that must not be used by others.
+    anonymous: bool,
     trusted_proxies: Vec<IpNet>,
     tls: bool,
     bodies_stalled: Counter,
@@ -51,10 +54,25 @@ impl Bounds {
             url_bytes_max: app.limits.url_bytes_max,
             body_stall: Duration::from_secs(app.limits.body_stall_seconds),
             origins: Origins::new(&app.urls.absolute(""), &app.edge.cors),
+            anonymous: app.gate.is_none(),
             trusted_proxies: app.edge.trusted_proxies.clone(),
             tls: app.edge.tls.is_some(),
             bodies_stalled: app.metrics.bodies_stalled.clone(),
         })
+    }
+}
+
+impl Bounds {
+    /// Refuses what the page of a foreign origin asks for that its browser does not keep it from: WebSockets, and, where
+    /// nobody has to prove anything, all that changes something, and everything of a host that has only been given the
+    /// address of this machine.
+    fn check_page(&self, request: &Request) -> Result<()> {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let upgrades = request.headers().contains_key(header::UPGRADE);
+        if self.anonymous {
+            self.origins.check_host(request.headers())?;
+        }
+        if upgrades || self.anonymous && !reads { self.origins.check(request.headers()) } else { Ok(()) }
     }
 }
 
@@ -87,9 +105,7 @@ pub async fn keep(State(bounds): State<Arc<Bounds>>, request: Request, next: Nex
     if request.uri().path_and_query().is_some_and(|url| url.as_str().len() > bounds.url_bytes_max) {
         return fault::of_http(StatusCode::URI_TOO_LONG, "Request-URI");
     }
-    if request.headers().contains_key(header::UPGRADE)
-        && let Err(foreign) = bounds.origins.check(request.headers())
-    {
+    if let Err(foreign) = bounds.check_page(&request) {
         return foreign.into_response();
     }
     if request.body().is_end_stream() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use url::Url;
+use url::{Host, Url};
 
 use crate::base::{Error, Result};
 use crate::config::edge::CorsOrigins;
@@ -45,6 +45,8 @@ pub fn cors(origins: &CorsOrigins) -> Option<CorsLayer> {
 pub struct Origins {
     any: bool,
     these: Vec<String>,
+    /// The host of the public URL.
+    host: Option<String>,
 }
 
 impl Origins {
@@ -55,7 +57,35 @@ impl Origins {
             CorsOrigins::Any => &[][..],
             CorsOrigins::These(these) => these,
         };
-        Origins { any: *cors == CorsOrigins::Any, these: these.iter().cloned().chain(own).collect() }
+        Origins {
+            any: *cors == CorsOrigins::Any,
+            these: these.iter().cloned().chain(own).collect(),
+            host: Url::parse(public_url).ok().and_then(|url| url.host_str().map(str::to_owned)),
+        }
+    }
+
+    /// Looks at the host that was asked. A page can have the name of its own host lead to this machine (DNS rebinding):
+    /// then its browser takes us for that host, and its origin for ours. So only names that nobody else can have are
+    /// answered: addresses, localhost, and the public URL's.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] for another one.
+    pub fn check_host(&self, headers: &HeaderMap) -> Result<()> {
+        let Some(host) = headers.get(header::HOST) else { return Ok(()) };
+        let known =
+            host.to_str().ok().and_then(|host| Url::parse(&format!("http://{host}")).ok()).is_some_and(|url| match url
+                .host()
+            {
+                Some(Host::Domain(name)) => name == "localhost" || self.host.as_deref() == Some(name),
+                Some(_) => true,
+                None => false,
+            });
+        if known || self.any {
+            return Ok(());
+        }
+        Err(Error::Policy {
+            rule: "without authentication, only the public URL's host is answered: see --public-url".into(),
+        })
     }
 
     /// Looks at a handshake. Who does not say where it comes from is no browser; pages may come from the host that was
@@ -111,6 +141,23 @@ mod tests {
         assert!(check(&origins, &[]), "not a browser");
         let two = [(header::ORIGIN, "https://app.example"), (header::ORIGIN, "https://evil.example")];
         assert!(!check(&origins, &two));
+    }
+
+    #[test]
+    fn a_foreign_name_that_leads_here_is_not_answered() {
+        let origins = Origins::new("https://push.example/base", &CorsOrigins::These(Vec::new()));
+        let asked = |host: &'static str| {
+            origins.check_host(&[(header::HOST, HeaderValue::from_static(host))].into_iter().collect()).is_ok()
+        };
+        for host in ["127.0.0.1:8080", "[::1]:8080", "localhost", "LOCALHOST:1", "push.example", "push.example:8443"] {
+            assert!(asked(host), "{host}");
+        }
+        for host in
+            ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "push.example.evil.example", "", "a b"]
+        {
+            assert!(!asked(host), "{host}");
+        }
+        assert!(origins.check_host(&HeaderMap::new()).is_ok(), "no browser leaves it out");
     }
 
     #[test]

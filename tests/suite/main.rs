@@ -8,6 +8,7 @@ mod cli;
 mod clients;
 mod delivery;
 mod drain;
+mod edge;
 mod embedded;
 mod exactness;
 mod explain;

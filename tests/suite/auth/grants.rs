@@ -196,16 +196,7 @@ async fn a_rebuild_knows_who_subscribed() {
 
 #[tokio::test]
 async fn channels_are_limited_and_so_are_the_subscriptions_of_a_box() {
-    let guarded = {
-        let (database, issuer) = (Database::new().await, Issuer::new("k1"));
-        let (jwt, _file) = issuer.trusted();
-        let server = Server::start_as(&database, |config| {
-            config.jwt = Some(jwt);
-            config.limits.subscriptions_per_box_max = 2;
-        })
-        .await;
-        Guarded { database, server, issuer }
-    };
+    let guarded = Guarded::start_as(|config| config.limits.subscriptions_per_box_max = 2).await;
     let alice = guarded.of("alice");
     let channel = alice.channel("alice").await;
     alice.subscribe("alice", &channel).await;

@@ -4,6 +4,7 @@ mod grants;
 mod jwks;
 mod others;
 mod program;
+mod quotas;
 mod scopes;
 mod secrets;
 mod sockets;
@@ -20,6 +21,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tocsin::auth::config::Jwt;
+use tocsin::config::Config;
 
 use crate::support::client::Api;
 use crate::support::postgres::Database;
@@ -108,10 +110,17 @@ impl Guarded {
     }
 
     async fn start_with(change: impl FnOnce(&mut Jwt)) -> Guarded {
+        Guarded::start_as(|config| change(config.jwt.as_mut().unwrap())).await
+    }
+
+    async fn start_as(change: impl FnOnce(&mut Config)) -> Guarded {
         let (database, issuer) = (Database::new().await, Issuer::new("k1"));
-        let (mut jwt, _file) = issuer.trusted();
-        change(&mut jwt);
-        let server = Server::start_as(&database, |config| config.jwt = Some(jwt)).await;
+        let (jwt, _file) = issuer.trusted();
+        let server = Server::start_as(&database, |config| {
+            config.jwt = Some(jwt);
+            change(config);
+        })
+        .await;
         Guarded { database, server, issuer }
     }
 

@@ -1,5 +1,6 @@
 //! Clients: plain HTTP, and a WebSocket that understands notificationLists.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -10,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async, connect_async_tls_with_config};
 
 use super::PATIENCE;
 
@@ -63,6 +64,18 @@ impl Api {
         let headers = HeaderMap::from_iter([(reqwest::header::AUTHORIZATION, value)]);
         let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().default_headers(headers).build().unwrap();
         Api { url: self.url.clone(), http }
+    }
+
+    /// Of a server by https, whose certificate this CA must have issued.
+    pub fn trusting(url: &str, ca: &str) -> Api {
+        let ca = reqwest::Certificate::from_pem(ca.as_bytes()).unwrap();
+        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().tls_certs_only([ca]).build().unwrap();
+        Api { url: url.to_owned(), http }
+    }
+
+    /// Whether the server is there, and trusted.
+    pub async fn is_reached(&self) -> bool {
+        self.http.get(format!("{}/healthz", self.url)).send().await.is_ok()
     }
 
     /// Any request; `path` is below the server's URL, or a whole URL. A body is sent as it is.
@@ -198,6 +211,13 @@ impl Socket {
         request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
         let (stream, _) = connect_async(request).await?;
         Ok(Socket { stream, waiting: Default::default() })
+    }
+
+    /// By wss, to a server that must have a certificate which `tls` trusts.
+    pub async fn open_by_tls(channel: &Value, tls: Arc<rustls::ClientConfig>) -> Socket {
+        let request = channel["channelData"]["channelURL"].as_str().unwrap().into_client_request().unwrap();
+        let connecting = connect_async_tls_with_config(request, None, false, Some(Connector::Rustls(tls)));
+        Socket { stream: connecting.await.unwrap().0, waiting: Default::default() }
     }
 
     /// The next text frame, as it came.

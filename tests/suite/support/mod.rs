@@ -1,5 +1,6 @@
 //! The words of the tests.
 
+pub mod certificates;
 pub mod client;
 pub mod poll;
 pub mod postgres;

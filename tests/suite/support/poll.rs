@@ -1,20 +1,29 @@
 //! A client that polls, request by request over one connection, and can go away in any way.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::MaybeTlsStream;
 
 use super::PATIENCE;
 use super::client::EventList;
 
 /// A connection to the host of a channelURL.
 pub struct Poller {
-    stream: TcpStream,
+    stream: MaybeTlsStream<TcpStream>,
     path: String,
+}
+
+async fn connect(url: &str, scheme: &str) -> (TcpStream, String) {
+    let (host, path) = url.strip_prefix(scheme).unwrap().split_once('/').unwrap();
+    let address: SocketAddr = host.parse().unwrap();
+    (TcpStream::connect(address).await.unwrap(), format!("/{path}"))
 }
 
 /// What a poll was answered.
@@ -50,9 +59,24 @@ impl Polled {
 impl Poller {
     /// Connects to where this URL leads.
     pub async fn connect(url: &str) -> Poller {
-        let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
-        let address: SocketAddr = host.parse().unwrap();
-        Poller { stream: TcpStream::connect(address).await.unwrap(), path: format!("/{path}") }
+        let (stream, path) = connect(url, "http://").await;
+        Poller { stream: MaybeTlsStream::Plain(stream), path }
+    }
+
+    /// The same by https.
+    pub async fn connect_by_tls(url: &str, tls: Arc<rustls::ClientConfig>) -> Poller {
+        let (stream, path) = connect(url, "https://").await;
+        let name = stream.peer_addr().unwrap().ip().into();
+        let stream = TlsConnector::from(tls).connect(name, stream).await.unwrap();
+        Poller { stream: MaybeTlsStream::Rustls(stream), path }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.stream {
+            MaybeTlsStream::Plain(stream) => stream,
+            MaybeTlsStream::Rustls(stream) => stream.get_ref().0,
+            _ => panic!("another kind of connection"),
+        }
     }
 
     /// Asks, and does not wait for the answer.
@@ -117,7 +141,7 @@ impl Poller {
 
     /// Waits until an answer has arrived in our kernel, and leaves it there.
     pub async fn has_answer(&self) {
-        timeout(PATIENCE, self.stream.readable()).await.expect("no answer came").unwrap();
+        timeout(PATIENCE, self.tcp().peek(&mut [0])).await.expect("no answer came").unwrap();
     }
 
     /// Goes away in good order.
@@ -127,7 +151,7 @@ impl Poller {
 
     /// Goes away as a process does that is killed: what is unread is thrown away, the peer is told by a reset.
     pub fn die(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        socket2::SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO)).unwrap();
         drop(self);
     }
 }
