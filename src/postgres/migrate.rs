@@ -10,7 +10,7 @@ mod embedded {
 }
 
 /// The files of sql/ in the order they are loaded: views after the functions they call and before those that
-/// take their rows, triggers last.
+/// take their rows, then triggers, and last who may do what.
 const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/fold.sql", include_str!("../../sql/functions/fold.sql")),
     ("functions/paths.sql", include_str!("../../sql/functions/paths.sql")),
@@ -36,6 +36,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/polls.sql", include_str!("../../sql/functions/polls.sql")),
     ("functions/positions.sql", include_str!("../../sql/functions/positions.sql")),
     ("functions/rebuild.sql", include_str!("../../sql/functions/rebuild.sql")),
+    ("functions/rights.sql", include_str!("../../sql/functions/rights.sql")),
     ("functions/ring.sql", include_str!("../../sql/functions/ring.sql")),
     ("functions/rooms.sql", include_str!("../../sql/functions/rooms.sql")),
     ("functions/senders.sql", include_str!("../../sql/functions/senders.sql")),
@@ -49,6 +50,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("triggers/events.sql", include_str!("../../sql/triggers/events.sql")),
     ("triggers/objects.sql", include_str!("../../sql/triggers/objects.sql")),
     ("triggers/messages.sql", include_str!("../../sql/triggers/messages.sql")),
+    ("privileges.sql", include_str!("../../sql/privileges.sql")),
 ];
 
 /// Key of the advisory lock that a migrating node or a rebuild holds: 'toc' and 'm' in ASCII.
@@ -95,6 +97,9 @@ async fn migrate_locked(client: &mut Client, months_ahead: i32) -> anyhow::Resul
         info!("migrated: {done}");
     }
     load_replaceable(client).await?;
+    if client.query_one("select tocsin.grant_to_writer()", &[]).await?.get(0) {
+        info!("the role tocsin_writer has been granted its rights");
+    }
     if client.query_one("select tocsin.adopt_cluster()", &[]).await?.get(0) {
         info!("the log comes from another cluster: its transaction ids were reset");
     }
@@ -115,7 +120,9 @@ async fn load_replaceable(client: &mut Client) -> anyhow::Result<()> {
         return Ok(());
     }
     let transaction = client.transaction().await?;
-    transaction.batch_execute("set local check_function_bodies = off").await?;
+    // What a view or a rule means is decided now: nobody shall have put something of the same name in its way.
+    let settings = "set local check_function_bodies = off; set local search_path = pg_catalog, pg_temp";
+    transaction.batch_execute(settings).await?;
     for (name, text) in REPLACEABLE {
         transaction.batch_execute(text).await.with_context(|| format!("in sql/{name}"))?;
     }
