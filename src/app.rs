@@ -57,6 +57,7 @@ impl Home {
             DatabaseChoice::Url(url) => url.clone(),
             DatabaseChoice::Embedded(dir) => {
                 let embedded = Embedded::start(dir).await?;
+                migrate::make_writer(&Database::new(embedded.url())?.connect("roles").await?.client).await?;
                 let url = embedded.url().to_owned();
                 cluster.spawn("postgres", embedded.supervise(cluster.stopping()));
                 url

@@ -83,6 +83,12 @@ pub async fn keep_others_away(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes the role `tocsin_writer`, which migrations grant its rights, where roles are ours to make: in the private cluster.
+pub async fn make_writer(client: &Client) -> anyhow::Result<()> {
+    let make = "do $$ begin create role tocsin_writer; exception when duplicate_object then null; end $$";
+    client.batch_execute(make).await.context("cannot make the role tocsin_writer")
+}
+
 async fn migrate_locked(client: &mut Client, months_ahead: i32) -> anyhow::Result<()> {
     if !client.query_one("select to_regnamespace('tocsin') is not null", &[]).await?.get::<_, bool>(0) {
         client.batch_execute("create schema tocsin").await.context("cannot create the schema tocsin")?;
