@@ -13,9 +13,10 @@ use tracing::{info, warn};
 use crate::base::metrics::Metrics;
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
+use crate::channel::keyring::Keyring;
 use crate::channel::polls::Undelivered;
 use crate::channel::rate::Rates;
-use crate::channel::rows as channels;
+use crate::channel::secret::OutsideSecret;
 use crate::config::{Config, DatabaseChoice};
 use crate::delivery::dispatcher::Dispatcher;
 use crate::delivery::drain::Drain;
@@ -104,8 +105,9 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Server> {
         // Before anything else: key files that are of no use are told at once.
         let senders = Senders::new(&config.push, config.allow_private_targets)?;
+        let secret = config.secret_key_file.as_deref().map(OutsideSecret::read).transpose()?;
         let home = Home::open(&config.database).await?;
-        match Self::start_on(config, senders, home.clone()).await {
+        match Self::start_on(config, senders, secret, home.clone()).await {
             Ok(server) => Ok(server),
             Err(fault) => {
                 home.close().await;
@@ -114,7 +116,12 @@ impl Server {
         }
     }
 
-    async fn start_on(config: Config, senders: Senders, home: Home) -> anyhow::Result<Server> {
+    async fn start_on(
+        config: Config,
+        senders: Senders,
+        secret: Option<OutsideSecret>,
+        home: Home,
+    ) -> anyhow::Result<Server> {
         let listener =
             TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener.local_addr()?;
@@ -125,7 +132,8 @@ impl Server {
         drop(connection);
 
         let root = config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
-        let urls = Arc::new(Urls::new(root.clone(), channels::url_key(&database).await?));
+        let keyring = Keyring::open(&database, secret).await?;
+        let urls = Arc::new(Urls::new(root.clone(), keyring.keys()));
         let (tasks, hub) = (Tasks::new(), Arc::new(Hub::new(&metrics)));
         let drain = Arc::new(Drain::new(Duration::from_secs(config.drain_seconds), &tasks.stopping()));
         let confirmations = Arc::new(Confirmations::default());
@@ -181,6 +189,7 @@ impl Server {
         tasks.spawn("undelivered", async move { noting.run(&for_undelivered, stop).await });
         let (for_uploads, stop) = (database.clone(), tasks.stopping());
         tasks.spawn("uploads", async move { uploads.run(&for_uploads, stop).await });
+        tasks.spawn("url keys", keyring.run(database.clone(), tasks.stopping()));
         tasks.spawn("payloads", maintenance::payloads(database.clone(), tasks.stopping()));
         tasks.spawn("expire", maintenance::expire(database.clone(), tasks.stopping()));
         let months = config.limits.partitions_months_ahead;

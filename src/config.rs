@@ -40,6 +40,9 @@ pub struct ServeArgs {
     /// When asked to stop, spread the closing of sockets over at most this long; 0: all at once [default: 5]
     #[arg(long, env = "TOCSIN_DRAIN_SECONDS", value_name = "SECONDS")]
     pub drain_seconds: Option<u64>,
+    /// File with a secret of at least 32 bytes, the same for all nodes: without it, the database's keys make no URLs
+    #[arg(long, env = "TOCSIN_SECRET_KEY_FILE", value_name = "FILE")]
+    pub secret_key_file: Option<PathBuf>,
 }
 
 /// The flags that say which database is meant.
@@ -75,6 +78,7 @@ struct File {
     auth: Option<Auth>,
     allow_private_targets: Option<bool>,
     drain_seconds: Option<u64>,
+    secret_key_file: Option<PathBuf>,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
@@ -124,6 +128,8 @@ pub struct Config {
     pub allow_private_targets: bool,
     /// Over how long the closing of sockets is spread at most, when the server is asked to stop.
     pub drain_seconds: u64,
+    /// A secret outside the database that the keys of URLs are used with.
+    pub secret_key_file: Option<PathBuf>,
     /// Types of events that are declared at start.
     pub event_types: Vec<EventTypeSetting>,
     /// Groups of users that are declared at start, with their members: section `[groups]` of the file.
@@ -322,6 +328,7 @@ impl Config {
         );
         let allow_private_targets = args.allow_private_targets.or(file.allow_private_targets).unwrap_or(false);
         let drain_seconds = args.drain_seconds.or(file.drain_seconds).unwrap_or(DRAIN_SECONDS);
+        let secret_key_file = args.secret_key_file.or(file.secret_key_file);
         let File { limits, push, event_types, groups, .. } = file;
         Ok(Config {
             listen,
@@ -331,6 +338,7 @@ impl Config {
             push,
             allow_private_targets,
             drain_seconds,
+            secret_key_file,
             event_types,
             groups,
         })

@@ -66,7 +66,10 @@ pub(super) async fn unwatch(args: UnwatchArgs) -> anyhow::Result<()> {
 }
 
 /// Works on the database, beside a server as well as without one.
-async fn on<T>(database: DatabaseArgs, work: impl AsyncFnOnce(&Database) -> anyhow::Result<T>) -> anyhow::Result<T> {
+pub(super) async fn on<T>(
+    database: DatabaseArgs,
+    work: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let choice = database.resolve()?;
     if let DatabaseChoice::Embedded(dir) = &choice
         && !dir.exists()

@@ -26,6 +26,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/folders.sql", include_str!("../../sql/functions/folders.sql")),
     ("functions/guard.sql", include_str!("../../sql/functions/guard.sql")),
     ("functions/inbox.sql", include_str!("../../sql/functions/inbox.sql")),
+    ("functions/keys.sql", include_str!("../../sql/functions/keys.sql")),
     ("functions/large_polls.sql", include_str!("../../sql/functions/large_polls.sql")),
     ("functions/listening.sql", include_str!("../../sql/functions/listening.sql")),
     ("functions/messages.sql", include_str!("../../sql/functions/messages.sql")),

@@ -68,6 +68,7 @@ async fn a_node_that_cannot_hear_its_own_bell_polls_and_says_so() {
         push: Push::default(),
         allow_private_targets: false,
         drain_seconds: 5,
+        secret_key_file: None,
         event_types: Vec::new(),
         groups: Default::default(),
     };
