@@ -15,8 +15,9 @@ use crate::base::metrics::Metrics;
 use crate::base::rate::Rates;
 use crate::channel::confirm::Confirmations;
 use crate::channel::hub::Hub;
+use crate::channel::keyring::Keyring;
 use crate::channel::polls::Undelivered;
-use crate::channel::rows as channels;
+use crate::channel::secret::OutsideSecret;
 use crate::config::{Config, DatabaseChoice};
 use crate::delivery::dispatcher::Dispatcher;
 use crate::delivery::drain::Drain;
@@ -61,6 +62,7 @@ impl Home {
             DatabaseChoice::Url(url) => url.clone(),
             DatabaseChoice::Embedded(dir) => {
                 let embedded = Embedded::start(dir).await?;
+                migrate::make_writer(&Database::new(embedded.url())?.connect("roles").await?.client).await?;
                 let url = embedded.url().to_owned();
                 cluster.spawn("postgres", embedded.supervise(cluster.stopping()));
                 url
@@ -83,6 +85,13 @@ impl Home {
     pub async fn close(self) {
         self.cluster.end(CLUSTER_PATIENCE).await;
     }
+}
+
+/// What is made of the settings and of the files that they name, before anything is started.
+struct Outside {
+    senders: Senders,
+    gate: Option<Arc<Gate>>,
+    secret: Option<OutsideSecret>,
 }
 
 /// A running server.
@@ -108,8 +117,10 @@ impl Server {
         // Before anything else: key files that are of no use are told at once.
         let senders = Senders::new(&config.push, config.allow_private_targets)?;
         let gate = config.jwt.as_ref().map(Jwt::gate).transpose()?.map(Arc::new);
+        let secret = config.secret_key_file.as_deref().map(OutsideSecret::read).transpose()?;
+        let outside = Outside { senders, gate, secret };
         let home = Home::open(&config.database).await?;
-        match Self::start_on(config, senders, gate, home.clone()).await {
+        match Self::start_on(config, outside, home.clone()).await {
             Ok(server) => Ok(server),
             Err(fault) => {
                 home.close().await;
@@ -118,7 +129,8 @@ impl Server {
         }
     }
 
-    async fn start_on(config: Config, senders: Senders, gate: Option<Arc<Gate>>, home: Home) -> anyhow::Result<Server> {
+    async fn start_on(config: Config, outside: Outside, home: Home) -> anyhow::Result<Server> {
+        let Outside { senders, gate, secret } = outside;
         let listener =
             TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener.local_addr()?;
@@ -134,7 +146,8 @@ impl Server {
 
         let scheme = if config.edge.tls.is_some() { "https" } else { "http" };
         let root = config.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
-        let urls = Arc::new(Urls::new(root.clone(), channels::url_key(&database).await?));
+        let keyring = Keyring::open(&database, secret).await?;
+        let urls = Arc::new(Urls::new(root.clone(), keyring.keys()));
         let (tasks, hub) = (Tasks::new(), Arc::new(Hub::new(&metrics)));
         let drain = Arc::new(Drain::new(Duration::from_secs(config.drain_seconds), &tasks.stopping()));
         let confirmations = Arc::new(Confirmations::default());
@@ -194,6 +207,7 @@ impl Server {
         tasks.spawn("undelivered", async move { noting.run(&for_undelivered, stop).await });
         let (for_uploads, stop) = (database.clone(), tasks.stopping());
         tasks.spawn("uploads", async move { uploads.run(&for_uploads, stop).await });
+        tasks.spawn("url keys", keyring.run(database.clone(), tasks.stopping()));
         tasks.spawn("payloads", maintenance::payloads(database.clone(), tasks.stopping()));
         tasks.spawn("expire", maintenance::expire(database.clone(), tasks.stopping()));
         let months = config.limits.partitions_months_ahead;

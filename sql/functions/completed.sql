@@ -3,6 +3,9 @@
 -- filter and a client's notification need nothing else, the last state before a deletion included.
 create or replace function tocsin.completed(e tocsin.events) returns tocsin.events language plpgsql as $$
 begin
+    if e.stream like '$%' and e.kind ~ '^(object|folder|subscription|box)\.' then
+        raise exception 'kind % does not belong in stream %', e.kind, e.stream using errcode = 'invalid_parameter_value';
+    end if;
     case split_part(e.kind, '.', 1)
     when 'object' then
         return tocsin.completed_object(e);
@@ -146,9 +149,8 @@ begin
 end
 $$;
 
-create or replace function tocsin.texts(given jsonb) returns text[] language sql stable as $$
-    select array(select jsonb_array_elements_text(given))
-$$;
+create or replace function tocsin.texts(given jsonb) returns text[] language sql stable
+return array(select jsonb_array_elements_text(given));
 
 -- Flags are a set of names compared without case; the spelling first stored stays.
 create or replace function tocsin.flags_with(flags text[], added text[]) returns text[] language sql stable as $$

@@ -61,13 +61,15 @@ end
 $$;
 
 -- Something happened: tells all its audience, in one transaction. Answers the event's id, or, when it is for later
--- (deferred.sql), the id by which it waits; its owner, or else its author, can cancel it.
+-- (deferred.sql), the id by which it waits; its owner, or else its author, can cancel it. With the rights of the schema's owner:
+-- who may call it needs no other.
 create or replace function tocsin.publish(
     type text, title text, message text default '', data jsonb default null, author text default null,
     users text[] default null, to_group text default null, everybody boolean default false,
     channels text[] default null, silent boolean default false,
     deliver_at timestamptz default null, condition jsonb default null, owner text default null)
-returns bigint language plpgsql as $$
+returns bigint language plpgsql
+security definer set search_path = pg_catalog, pg_temp as $$
 declare
     of_type  jsonb := tocsin.event_type(type);
     event_id bigint;

@@ -3,20 +3,29 @@
 -- A new message as an event's data: an NMS object (RFC 3339 Date, pager-message) in the root folder. In SQL, so that it
 -- becomes a part of the writer's statement. (jsonb_object of a text array: a third of the cost of jsonb_build_object)
 create or replace function tocsin.message_data(box_id text, sender text, recipient text, body text, direction text)
-returns jsonb language sql stable as $$
-    select jsonb_build_object('attributes', jsonb_object(array[
-        'From', sender, 'To', recipient, 'TextContent', body,
-        'Direction', coalesce(direction, case when sender = box_id then 'Out' else 'In' end),
-        'Date', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-        'Message-Context', 'pager-message']))
+returns jsonb language sql stable
+return jsonb_build_object('attributes', jsonb_object(array[
+    'From', sender, 'To', recipient, 'TextContent', body,
+    'Direction', coalesce(direction, case when sender = box_id then 'Out' else 'In' end),
+    'Date', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+    'Message-Context', 'pager-message']));
+
+-- Refuses attributes that would make an object look like what is told of a watched table.
+create or replace function tocsin.check_event_kind(attributes jsonb) returns void language plpgsql as $$
+begin
+    if exists (select from jsonb_each(attributes) where tocsin.fold(key) = tocsin.fold('Event-Kind') and value::text ~ '"(row|table)\.') then
+        raise exception 'only watched tables tell of their rows' using errcode = 'invalid_parameter_value';
+    end if;
+end
 $$;
 
 -- The same for one that lacks a column, or brings more than the usual ones. Its own attributes win over those made of
--- columns.
+-- columns. With the rights of its owner, since it makes folders.
 create or replace function tocsin.unusual_message(
     store text, box_id text, id bigint, sender text, recipient text, body text, direction text, flags text[],
     attributes jsonb, folder text, correlation_id text, correlation_tag text)
-returns jsonb language plpgsql as $$
+returns jsonb language plpgsql
+security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if box_id is null then
         raise exception 'box_id is required' using errcode = 'not_null_violation', column = 'box_id';
@@ -27,6 +36,7 @@ begin
     if jsonb_typeof(attributes) <> 'object' then
         raise exception 'attributes must be a JSON object of names and values' using errcode = 'invalid_parameter_value';
     end if;
+    perform tocsin.check_event_kind(attributes);
     return jsonb_build_object('attributes',
             jsonb_strip_nulls(tocsin.message_data(box_id, sender, recipient, body, direction) -> 'attributes')
             || coalesce(attributes, '{}'))
@@ -45,8 +55,10 @@ begin
 end
 $$;
 
--- Only what the statement changed is asked for, so that two writers who change different things both succeed.
-create or replace function tocsin.messages_update() returns trigger language plpgsql as $$
+-- Only what the statement changed is asked for, so that two writers who change different things both succeed. As when one is
+-- deleted, with the rights of the owner: the writer has them on the view.
+create or replace function tocsin.messages_update() returns trigger language plpgsql
+security definer set search_path = pg_catalog, pg_temp as $$
 declare
     changed jsonb := '{}';
 begin
@@ -74,6 +86,7 @@ begin
                 where not new.attributes ? key)
             || (select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(new.attributes)
                 where value is distinct from old.attributes -> key);
+        perform tocsin.check_event_kind(changed);
     end if;
     perform tocsin.change_object(new.store || '/' || new.box_id, new.id, jsonb_strip_nulls(jsonb_build_object(
         'addFlags', to_jsonb(nullif(tocsin.flags_without(new.flags, old.flags), '{}')),
@@ -90,7 +103,8 @@ begin
 end
 $$;
 
-create or replace function tocsin.messages_delete() returns trigger language plpgsql as $$
+create or replace function tocsin.messages_delete() returns trigger language plpgsql
+security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if not tocsin.end_object(old.store || '/' || old.box_id, old.id, 'deleted') then
         return null; -- somebody else deleted it while we waited

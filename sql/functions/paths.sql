@@ -1,5 +1,7 @@
 -- The path of a folder, its own name last: empty for the root folder, null for none that lives.
-create or replace function tocsin.folder_path(folder bigint) returns text language plpgsql stable as $$
+-- (With the rights of its owner: it stands in the view tocsin.messages, whose readers have none on folders.)
+create or replace function tocsin.folder_path(folder bigint) returns text language plpgsql stable
+security definer set search_path = pg_catalog, pg_temp as $$
 declare
     path text := '';
     it   record;

@@ -7,8 +7,11 @@
 --
 -- tocsin.stamp tries the key with each event, and comes here when somebody may have to be rung.
 --
--- tocsin.ring = 'off' spares a session the NOTIFY (PREPARE TRANSACTION refuses it); 'always' rings for every event, for
--- people who LISTEN with their own programs; anything else is 'auto'.
+-- Whoever may connect to the database may LISTEN and NOTIFY, on any channel whose name he knows. So the nodes' has a name
+-- that only those know who may read tocsin.doorbell: nobody else hears a copy, or rings with a forged one.
+--
+-- tocsin.ring = 'off' spares a session the NOTIFY (PREPARE TRANSACTION refuses it); 'always' rings for every event, also on
+-- the channel `tocsin`, for people who LISTEN with their own programs; anything else is 'auto'.
 create or replace function tocsin.ring(stream text, seq bigint, kind text, object_id bigint, data jsonb, edited_at timestamptz)
 returns void language plpgsql as $$
 declare
@@ -28,8 +31,11 @@ begin
     -- the writer, so the limit stays well below.
     copy := json_build_object('stream', stream, 'seq', seq, 'kind', kind, 'object_id', object_id, 'edited_at', edited_at,
                               'data', data);
+    copy := case when octet_length(copy) <= 7500 then copy else '' end;
     -- (The setting is the transaction's. A savepoint that is rolled back takes it back together with the ring.)
-    perform pg_notify('tocsin', case when octet_length(copy) <= 7500 then copy else '' end),
-            set_config('tocsin.rung', 'yes', true);
+    perform pg_notify((select channel from tocsin.doorbell), copy), set_config('tocsin.rung', 'yes', true);
+    if setting = 'always' then
+        perform pg_notify('tocsin', copy);
+    end if;
 end
 $$;

@@ -1,12 +1,13 @@
 -- Rooms: what is published to the stream `$room/name` reaches those who listen there. A message for somebody is in their
--- inboxes too, and only they are told of it in the room.
+-- inboxes too, and only they are told of it in the room. With the rights of the schema's owner, as tocsin.publish.
 create or replace function tocsin.publish_to_room(
     room text, source text default null, source_display_name text default null, category text default null,
     action text default null, obj text default null, url text default null, short_description text default null,
     silent boolean default false, extra_data jsonb default null, author text default null,
     recipients text[] default null, channels text[] default null,
     deliver_at timestamptz default null, condition jsonb default null, owner text default null)
-returns bigint language plpgsql as $$
+returns bigint language plpgsql
+security definer set search_path = pg_catalog, pg_temp as $$
 declare
     message jsonb := jsonb_strip_nulls(jsonb_build_object(
         'room', room, 'source', source, 'source_display_name', source_display_name, 'category', category,

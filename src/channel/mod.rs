@@ -4,6 +4,7 @@
 pub mod confirm;
 pub mod cursor;
 pub mod hub;
+pub mod keyring;
 pub mod large_polls;
 pub mod leases;
 pub mod polls;

@@ -2,19 +2,68 @@
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
+use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-use super::secret::UrlKey;
+use std::time::Duration;
+
+use super::secret::{Key, OutsideSecret, UrlKey};
 use super::{Channel, Disabled, NO_CHANNEL, Settings};
 use crate::base::ids::{ChannelId, UserId};
 use crate::base::{Error, Format, Result};
 use crate::postgres::Database;
 
-/// The database's key for channelURLs and callbackURLs.
-pub async fn url_key(database: &Database) -> Result<UrlKey> {
-    let row = database.get().await?.query_one("select key from tocsin.url_keys order by id desc limit 1", &[]).await?;
-    Ok(UrlKey::new(row.get(0)))
+/// The keys of URLs that are accepted now, the newest first.
+pub async fn url_keys(database: &Database, secret: Option<&OutsideSecret>) -> Result<Vec<Key>> {
+    let query =
+        "select key, extract(epoch from signs_from - now())::float8, extract(epoch from expires_at - now())::float8
+        from tocsin.url_keys where expires_at is null or expires_at > now() order by id desc";
+    let asked = Instant::now();
+    let after = |seconds: f64| asked + Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let rows = database.get().await?.query(query, &[]).await?;
+    let key = |row: Row| {
+        let of_database: Vec<u8> = row.get(0);
+        Key {
+            key: secret.map_or_else(|| UrlKey::new(of_database.clone()), |secret| secret.key(&of_database)),
+            signs_from: after(row.get(1)),
+            expires: row.get::<_, Option<f64>>(2).map(after),
+        }
+    };
+    Ok(rows.into_iter().map(key).collect())
+}
+
+/// Removes keys that are not accepted any more.
+pub async fn forget_url_keys(database: &Database) -> Result<()> {
+    database.get().await?.execute("delete from tocsin.url_keys where expires_at <= now()", &[]).await?;
+    Ok(())
+}
+
+/// Makes a new key of URLs, in use after `begins_in`; older ones are accepted for `keep` from then on. Answers these two
+/// moments.
+pub async fn rotate_url_key(
+    database: &Database,
+    keep: Duration,
+    begins_in: Duration,
+) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
+    let rotate = "select * from tocsin.rotate_key(make_interval(secs => $1), make_interval(secs => $2))";
+    let row = database.get().await?.query_one(rotate, &[&keep.as_secs_f64(), &begins_in.as_secs_f64()]).await?;
+    Ok((row.get(0), row.get(1)))
+}
+
+/// The fingerprint of the secret that the keys are used with, if there is one.
+pub async fn secret_fingerprint(database: &Database) -> Result<Option<String>> {
+    let row = database.get().await?.query_opt("select fingerprint from tocsin.secret_key", &[]).await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// From now on the keys are used with the secret of this fingerprint, unless it is another one already. Answers whether
+/// URLs had been made without it.
+pub async fn adopt_secret(database: &Database, fingerprint: &str) -> Result<bool> {
+    let adopt =
+        "with adopted as (insert into tocsin.secret_key (fingerprint) values ($1) on conflict do nothing returning 1)
+        select exists (select from adopted) and exists (select from tocsin.channels)";
+    Ok(database.get().await?.query_one(adopt, &[&fingerprint]).await?.get(0))
 }
 
 /// What a client asks for, after policy.

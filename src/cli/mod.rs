@@ -8,6 +8,7 @@ mod listen;
 mod migrate;
 mod rebuild;
 mod replay;
+mod rotate_key;
 mod serve;
 mod table;
 mod token;
@@ -42,6 +43,11 @@ enum Command {
     /// It refuses while nodes are serving, unless told --while-serving. It also refuses when old events have left the
     /// log by retention: objects, channels and subscriptions from before that time could not be made again.
     Rebuild(rebuild::Args),
+    /// Make URLs of channels, and signatures of webhooks, with a new key; the server need not be restarted
+    ///
+    /// Every node knows the new key before any uses it. URLs and signatures of older ones are good for a while: until then
+    /// clients fetch their channel again, which tells them the new ones.
+    RotateKey(rotate_key::Args),
     /// Print the database URL, for psql "$(tocsin url)"
     Url(DatabaseArgs),
     /// Subscribe to a box over HTTP and print its notificationLists as they come, one line of JSON each
@@ -75,6 +81,7 @@ pub async fn run() -> anyhow::Result<()> {
         Some(Command::Serve(args)) => serve::run(*args).await,
         Some(Command::Migrate(args)) => migrate::run(args).await,
         Some(Command::Rebuild(args)) => rebuild::run(args).await,
+        Some(Command::RotateKey(args)) => rotate_key::run(args).await,
         Some(Command::Url(args)) => url::run(args),
         Some(Command::Listen(args)) => listen::run(args).await,
         Some(Command::Replay(args)) => replay::run(args).await,

@@ -47,6 +47,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     /// TLS, proxies, browsers.
     pub edge: EdgeArgs,
+    /// File with a secret of at least 32 bytes, the same for all nodes: without it, the database's keys make no URLs
+    #[arg(long, env = "TOCSIN_SECRET_KEY_FILE", value_name = "FILE")]
+    pub secret_key_file: Option<PathBuf>,
 }
 
 /// The flags that say which database is meant.
@@ -80,6 +83,7 @@ struct File {
     tls_key: Option<PathBuf>,
     trusted_proxies: Option<Vec<String>>,
     cors_origins: Option<Vec<String>>,
+    secret_key_file: Option<PathBuf>,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
@@ -133,6 +137,8 @@ pub struct Config {
     pub drain_seconds: u64,
     /// TLS, proxies, browsers.
     pub edge: Edge,
+    /// A secret outside the database that the keys of URLs are used with.
+    pub secret_key_file: Option<PathBuf>,
     /// Types of events that are declared at start.
     pub event_types: Vec<EventTypeSetting>,
     /// Groups of users that are declared at start, with their members: section `[groups]` of the file.
@@ -373,6 +379,7 @@ impl Config {
         );
         let allow_private_targets = args.allow_private_targets.or(file.allow_private_targets).unwrap_or(false);
         let drain_seconds = args.drain_seconds.or(file.drain_seconds).unwrap_or(DRAIN_SECONDS);
+        let secret_key_file = args.secret_key_file.or(file.secret_key_file);
         let File { limits, push, event_types, groups, .. } = file;
         Ok(Config {
             listen,
@@ -384,6 +391,7 @@ impl Config {
             allow_private_targets,
             drain_seconds,
             edge,
+            secret_key_file,
             event_types,
             groups,
         })

@@ -18,7 +18,7 @@ use crate::base::backoff::Backoff;
 use crate::base::metrics::Counted;
 use crate::base::{Error, Result};
 use crate::channel::{Channel, Transport, large_polls, leases, rows as channels};
-use crate::outbound::{Message, Outcome, Senders, SigningSecret, ways};
+use crate::outbound::{Message, NotASecret, Outcome, Senders, SigningSecret, ways};
 use crate::wire::{nc, xml};
 
 /// Wait after a first failure; it doubles from one to the next.
@@ -226,9 +226,8 @@ impl Sender {
         match &self.channel.settings.transport {
             Transport::Webhooks { webhook_url } => {
                 message.expires = Utc::now() + WEBHOOK_VALIDITY;
-                let secret = SigningSecret::parse(&self.delivery.urls.webhook_secret(&self.channel.id));
-                match (Url::parse(webhook_url), secret) {
-                    (Ok(url), Ok(secret)) => self.senders.post_webhook(&url, &[secret], &message).await,
+                match (Url::parse(webhook_url), self.secrets()) {
+                    (Ok(url), Ok(secrets)) => self.senders.post_webhook(&url, &secrets, &message).await,
                     _ => Outcome::Gone { why: "the webhook's URL cannot be used".to_owned() },
                 }
             }
@@ -244,17 +243,19 @@ impl Sender {
                 Ok(url) => self.senders.post_notification(&url, &message).await,
                 Err(_) => Outcome::Gone { why: "the notifyURL cannot be used".to_owned() },
             },
-            Transport::Inbox { way, target, .. } => {
-                let secret = SigningSecret::parse(&self.delivery.urls.webhook_secret(&self.channel.id));
-                match (ways::way(way), secret) {
-                    (Some(way), Ok(secret)) => way.send(&self.senders, target, &secret, &message).await,
-                    _ => Outcome::Gone { why: format!("there is no way {way} any more") },
-                }
-            }
+            Transport::Inbox { way, target, .. } => match (ways::way(way), self.secrets()) {
+                (Some(way), Ok(secrets)) => way.send(&self.senders, target, &secrets, &message).await,
+                _ => Outcome::Gone { why: format!("there is no way {way} any more") },
+            },
             Transport::LongPolling { .. } | Transport::WebSockets { .. } => {
                 Outcome::Gone { why: "nothing is sent to a channel that its client fetches from".to_owned() }
             }
         }
+    }
+
+    /// What a webhook is signed with, the newest first.
+    fn secrets(&self) -> Result<Vec<SigningSecret>, NotASecret> {
+        self.delivery.urls.webhook_secrets(&self.channel.id).iter().map(|secret| SigningSecret::parse(secret)).collect()
     }
 
     /// Nobody is there any more: a subscription that brought its channel with it ends; other channels wait for their

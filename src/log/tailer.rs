@@ -354,7 +354,8 @@ impl<'a, S: Sink> Tail<'a, S> {
         }
         rebuild::announce_node(&client).await?;
         client.batch_execute(rows::TAIL_SESSION).await?;
-        client.batch_execute(&format!("listen tocsin; listen {}", probe.channel())).await?;
+        let doorbell: String = client.query_one("select channel from tocsin.doorbell", &[]).await?.get(0);
+        client.batch_execute(&format!("listen {doorbell}; listen {}", probe.channel())).await?;
         let statement = rows::prepare_tail(&client).await?;
         let ringing = client.prepare(include_str!("../../sql/queries/count_ringing_writers.sql")).await?;
         let sleeping = client.prepare(include_str!("../../sql/queries/another_node_sleeps.sql")).await?;

@@ -10,7 +10,7 @@ mod embedded {
 }
 
 /// The files of sql/ in the order they are loaded: views after the functions they call and before those that
-/// take their rows, triggers last.
+/// take their rows, then triggers, and last who may do what.
 const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/fold.sql", include_str!("../../sql/functions/fold.sql")),
     ("functions/paths.sql", include_str!("../../sql/functions/paths.sql")),
@@ -26,6 +26,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/folders.sql", include_str!("../../sql/functions/folders.sql")),
     ("functions/guard.sql", include_str!("../../sql/functions/guard.sql")),
     ("functions/inbox.sql", include_str!("../../sql/functions/inbox.sql")),
+    ("functions/keys.sql", include_str!("../../sql/functions/keys.sql")),
     ("functions/large_polls.sql", include_str!("../../sql/functions/large_polls.sql")),
     ("functions/listening.sql", include_str!("../../sql/functions/listening.sql")),
     ("functions/messages.sql", include_str!("../../sql/functions/messages.sql")),
@@ -36,6 +37,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("functions/polls.sql", include_str!("../../sql/functions/polls.sql")),
     ("functions/positions.sql", include_str!("../../sql/functions/positions.sql")),
     ("functions/rebuild.sql", include_str!("../../sql/functions/rebuild.sql")),
+    ("functions/rights.sql", include_str!("../../sql/functions/rights.sql")),
     ("functions/ring.sql", include_str!("../../sql/functions/ring.sql")),
     ("functions/rooms.sql", include_str!("../../sql/functions/rooms.sql")),
     ("functions/senders.sql", include_str!("../../sql/functions/senders.sql")),
@@ -50,6 +52,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("triggers/events.sql", include_str!("../../sql/triggers/events.sql")),
     ("triggers/objects.sql", include_str!("../../sql/triggers/objects.sql")),
     ("triggers/messages.sql", include_str!("../../sql/triggers/messages.sql")),
+    ("privileges.sql", include_str!("../../sql/privileges.sql")),
 ];
 
 /// Key of the advisory lock that a migrating node or a rebuild holds: 'toc' and 'm' in ASCII.
@@ -82,6 +85,12 @@ pub async fn keep_others_away(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes the role `tocsin_writer`, which migrations grant its rights, where roles are ours to make: in the private cluster.
+pub async fn make_writer(client: &Client) -> anyhow::Result<()> {
+    let make = "do $$ begin create role tocsin_writer; exception when duplicate_object then null; end $$";
+    client.batch_execute(make).await.context("cannot make the role tocsin_writer")
+}
+
 async fn migrate_locked(client: &mut Client, months_ahead: i32) -> anyhow::Result<()> {
     if !client.query_one("select to_regnamespace('tocsin') is not null", &[]).await?.get::<_, bool>(0) {
         client.batch_execute("create schema tocsin").await.context("cannot create the schema tocsin")?;
@@ -96,6 +105,9 @@ async fn migrate_locked(client: &mut Client, months_ahead: i32) -> anyhow::Resul
         info!("migrated: {done}");
     }
     load_replaceable(client).await?;
+    if client.query_one("select tocsin.grant_to_writer()", &[]).await?.get(0) {
+        info!("the role tocsin_writer has been granted its rights");
+    }
     if client.query_one("select tocsin.adopt_cluster()", &[]).await?.get(0) {
         info!("the log comes from another cluster: its transaction ids were reset");
     }
@@ -116,7 +128,9 @@ async fn load_replaceable(client: &mut Client) -> anyhow::Result<()> {
         return Ok(());
     }
     let transaction = client.transaction().await?;
-    transaction.batch_execute("set local check_function_bodies = off").await?;
+    // What a view or a rule means is decided now: nobody shall have put something of the same name in its way.
+    let settings = "set local check_function_bodies = off; set local search_path = pg_catalog, pg_temp";
+    transaction.batch_execute(settings).await?;
     for (name, text) in REPLACEABLE {
         transaction.batch_execute(text).await.with_context(|| format!("in sql/{name}"))?;
     }

@@ -320,8 +320,8 @@ async fn admit(transaction: &Transaction<'_>, channel: &ChannelId, on_channel_ma
 /// we have committed.
 async fn admit_to_box(transaction: &Transaction<'_>, new: &NewSubscription, most: u32) -> Result<()> {
     let stream = new.of.stream().as_str();
-    let there = "select count(*) from (select from tocsin.subscriptions where stream = $1 limit $2) as those";
-    if transaction.query_one(there, &[&stream, &i64::from(most)]).await?.get::<_, i64>(0) >= i64::from(most) {
+    let has_room = include_str!("../../sql/queries/subscription_admit_to_box.sql");
+    if !transaction.query_one(has_room, &[&stream, &i64::from(most)]).await?.get::<_, bool>(0) {
         return Err(Error::Policy { rule: format!("a box may have {most} subscriptions") });
     }
     let Some(Subscriber { user, privileged }) = &new.subscriber else { return Ok(()) };

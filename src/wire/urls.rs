@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::auth::token::ACR_AUTH;
 use crate::base::ids::{BoxName, ChannelId, SubscriptionId, UserId};
-use crate::channel::secret::{UrlKey, Use};
+use crate::channel::secret::{Keys, Use};
 
 /// Everything but the unreserved characters of RFC 3986.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -23,15 +23,15 @@ pub fn segment(text: &str) -> impl std::fmt::Display + '_ {
 #[derive(Clone)]
 pub struct Urls {
     root: String,
-    key: UrlKey,
+    keys: Keys,
     /// The user for whom `acr:auth` stands.
     acr_auth: Option<UserId>,
 }
 
 impl Urls {
     /// `root`: scheme, host and base path, without a trailing slash.
-    pub fn new(root: String, key: UrlKey) -> Self {
-        Urls { root, key, acr_auth: None }
+    pub fn new(root: String, keys: impl Into<Keys>) -> Self {
+        Urls { root, keys: keys.into(), acr_auth: None }
     }
 
     /// The same, with `acr:auth` in place of this user (spec/common 12): for answers to one who asked so.
@@ -68,42 +68,47 @@ impl Urls {
     /// Where the client opens its WebSocket: `ws:` or `wss:` as the root is `http:` or `https:`.
     pub fn socket(&self, id: &ChannelId) -> String {
         let root = self.root.strip_prefix("http").unwrap_or(&self.root);
-        format!("ws{root}/ws/{}", self.key.token(Use::Channel, id))
+        format!("ws{root}/ws/{}", self.keys.token(Use::Channel, id))
     }
 
     /// Where the client polls.
     pub fn poll(&self, id: &ChannelId) -> String {
-        format!("{}/poll/{}", self.root, self.key.token(Use::Poll, id))
+        format!("{}/poll/{}", self.root, self.keys.token(Use::Poll, id))
     }
 
-    /// What webhooks of a channel are signed with, as Standard Webhooks write it.
+    /// What a client checks webhooks of a channel with, as Standard Webhooks write it.
     pub fn webhook_secret(&self, id: &ChannelId) -> String {
-        format!("whsec_{}", STANDARD.encode(self.key.secret(id)))
+        as_secret(self.keys.secret(id))
+    }
+
+    /// What they are signed with: the client may not have fetched the newest yet, which comes first.
+    pub fn webhook_secrets(&self, id: &ChannelId) -> Vec<String> {
+        self.keys.secrets(id).into_iter().map(as_secret).collect()
     }
 
     /// Where the client fetches what was too much for a push, for a while.
     pub fn large_poll(&self, id: &ChannelId, serial: &str) -> String {
-        format!("{}/large/{}", self.root, self.key.serial_token(Use::Large, id, serial))
+        format!("{}/large/{}", self.root, self.keys.serial_token(Use::Large, id, serial))
     }
 
     /// The channel and the serial of such a URL.
     pub fn channel_of_large_poll<'a>(&self, token: &'a str) -> Option<(ChannelId, &'a str)> {
-        self.key.open_serial(Use::Large, token)
+        self.keys.open_serial(Use::Large, token)
     }
 
     /// Where enablers post notifications for the channel.
     pub fn callback(&self, id: &ChannelId) -> String {
-        format!("{}/callback/{}", self.root, self.key.token(Use::Callback, id))
+        format!("{}/callback/{}", self.root, self.keys.token(Use::Callback, id))
     }
 
     /// The channel whose socket this token opens.
     pub fn channel_of_socket(&self, token: &str) -> Option<ChannelId> {
-        self.key.open(Use::Channel, token)
+        self.keys.open(Use::Channel, token)
     }
 
     /// The channel that this token polls.
     pub fn channel_of_poll(&self, token: &str) -> Option<ChannelId> {
-        self.key.open(Use::Poll, token)
+        self.keys.open(Use::Poll, token)
     }
 
     /// The channel a notifyURL leads to, if it is one of our callbackURLs: whatever host name it was made with, its
@@ -121,7 +126,7 @@ impl Urls {
 
     /// The channel that this token posts to.
     pub fn channel_of_callback_token(&self, token: &str) -> Option<ChannelId> {
-        self.key.open(Use::Callback, token)
+        self.keys.open(Use::Callback, token)
     }
 
     /// A box.
@@ -183,6 +188,10 @@ impl Urls {
     }
 }
 
+fn as_secret(bytes: [u8; 32]) -> String {
+    format!("whsec_{}", STANDARD.encode(bytes))
+}
+
 impl Urls {
     /// What follows `{box}/{collection}/` in the path of a URL, whatever its scheme, host and base path, and however it
     /// encodes the box or says `acr:auth`: clients keep URLs while the public URL changes, and write what need not be encoded plainly.
@@ -203,6 +212,7 @@ impl Urls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::secret::UrlKey;
 
     #[test]
     fn urls_are_encoded_and_callbacks_recognised_under_any_host() {

@@ -89,7 +89,7 @@ async fn bodies_that_cannot_be_read_are_400() {
     }
     let invalid = exchange(
         &format!("{}{CHANNELS}", server.api.url),
-        b"POST /notificationchannel/v1/alice/channels HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n{\"\xff\"",
+        b"POST /notificationchannel/v1/alice/channels HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n{\"\xff\"",
     )
     .await;
     assert!(invalid.starts_with("http/1.1 400"), "{invalid}");
@@ -152,18 +152,18 @@ async fn a_body_that_is_too_large_is_413_and_costs_nothing_else() {
     }
     let url = format!("{}{CHANNELS}", server.api.url);
     let announced =
-        b"POST /notificationchannel/v1/alice/channels HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n{";
+        b"POST /notificationchannel/v1/alice/channels HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999999\r\n\r\n{";
     let answer = exchange(&url, announced).await;
     assert!(answer.starts_with("http/1.1 413"), "before it has come: {answer}");
     let mut chunked =
-        b"POST /notificationchannel/v1/alice/channels HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST /notificationchannel/v1/alice/channels HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
             .to_vec();
     (0..20).for_each(|_| chunked.extend(format!("3e8\r\n{}\r\n", "x".repeat(1000)).bytes()));
     let answer = exchange(&url, &chunked).await;
     assert!(answer.starts_with("http/1.1 413"), "of no announced length: {answer}");
-    let many_headers = format!("GET {CHANNELS} HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(1000));
+    let many_headers = format!("GET {CHANNELS} HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: y\r\n".repeat(1000));
     assert!(exchange(&url, many_headers.as_bytes()).await.starts_with("http/1.1 431"));
-    let long_path = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(100_000));
+    let long_path = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(100_000));
     let answer = exchange(&url, long_path.as_bytes()).await;
     assert!(answer.starts_with("http/1.1 4"), "{answer}");
     server.api.channel("alice").await;

@@ -10,7 +10,7 @@ use tocsin::config::Limits;
 use crate::support::client::{Api, Socket};
 use crate::support::eventually;
 use crate::support::poll::Poller;
-use crate::support::postgres::Database;
+use crate::support::postgres::{Database, doorbell};
 use crate::support::raw::Raw;
 use crate::support::server::Server;
 use crate::support::stand_in::{StandIn, reply};
@@ -87,7 +87,8 @@ async fn the_round_trip_of_the_doorbell_is_measured_again_and_again() {
     let took = figure(&a.api, "tocsin_doorbell_round_trip_seconds").await;
     assert!(took > 0.0 && took < 3.0, "{took}");
     let mut listener = tocsin::postgres::Database::new(database.url()).unwrap().connect("listener").await.unwrap();
-    listener.client.batch_execute("listen tocsin").await.unwrap();
+    let doorbell = doorbell(&listener.client).await;
+    listener.client.batch_execute(&format!("listen {doorbell}")).await.unwrap();
     reaches(&a.api, heard, 2.0).await;
     reaches(&b.api, heard, 2.0).await;
     for node in [&a, &b] {

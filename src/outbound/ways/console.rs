@@ -23,7 +23,7 @@ impl Way for Console {
         &self,
         _: &'a Senders,
         _: &'a Value,
-        _: &'a SigningSecret,
+        _: &'a [SigningSecret],
         message: &'a Message<'a>,
     ) -> BoxFuture<'a, Outcome> {
         async move {

@@ -46,7 +46,7 @@ impl Way for Email {
         &self,
         senders: &'a Senders,
         target: &'a Value,
-        _: &'a SigningSecret,
+        _: &'a [SigningSecret],
         message: &'a Message<'a>,
     ) -> BoxFuture<'a, Outcome> {
         async move {

@@ -21,12 +21,13 @@ pub trait Way: Sync {
     /// way is not offered.
     fn check(&self, senders: &Senders, target: &Value) -> Result<(), Unusable>;
 
-    /// One attempt to deliver a notification there. `secret`: what it may be signed with, known to its user.
+    /// One attempt to deliver a notification there. `secrets`: what it may be signed with, each of which
+    /// its user may know.
     fn send<'a>(
         &self,
         senders: &'a Senders,
         target: &'a Value,
-        secret: &'a SigningSecret,
+        secrets: &'a [SigningSecret],
         message: &'a Message<'a>,
     ) -> BoxFuture<'a, Outcome>;
 }

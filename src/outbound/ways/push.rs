@@ -32,7 +32,7 @@ impl Way for Push {
         &self,
         senders: &'a Senders,
         target: &'a Value,
-        _: &'a SigningSecret,
+        _: &'a [SigningSecret],
         message: &'a Message<'a>,
     ) -> BoxFuture<'a, Outcome> {
         async move {

@@ -29,12 +29,12 @@ impl Way for Webhook {
         &self,
         senders: &'a Senders,
         target: &'a Value,
-        secret: &'a SigningSecret,
+        secrets: &'a [SigningSecret],
         message: &'a Message<'a>,
     ) -> BoxFuture<'a, Outcome> {
         async move {
             match read::<Target>(target) {
-                Ok(Target { url }) => senders.post_webhook(&url, std::slice::from_ref(secret), message).await,
+                Ok(Target { url }) => senders.post_webhook(&url, secrets, message).await,
                 Err(outcome) => outcome,
             }
         }

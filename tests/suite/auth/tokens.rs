@@ -138,7 +138,7 @@ async fn two_tokens_in_one_request_are_refused() {
     let guarded = Guarded::start().await;
     let token = guarded.issuer.token("alice", EVERYDAY);
     let request = format!(
-        "GET {OWN} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nAuthorization: Bearer other\r\n\r\n"
+        "GET {OWN} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nAuthorization: Bearer other\r\n\r\n"
     );
     let head = crate::support::raw::exchange(&format!("{}/", guarded.server.api.url), request.as_bytes()).await;
     assert!(head.starts_with("http/1.1 400"), "{head}");

@@ -5,6 +5,7 @@ use futures_util::{SinkExt, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tocsin::config::Limits;
+use tocsin::config::edge::CorsOrigins;
 use tokio::time::timeout;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
@@ -39,6 +40,18 @@ struct Browser {
     socket: Stream,
 }
 
+/// Where the app in the browser comes from.
+const PAGE: &str = "https://app.example.com";
+
+/// A server that such pages may use.
+async fn served(database: &Database, limits: Limits) -> Server {
+    Server::start_as(database, |config| {
+        config.limits = limits;
+        config.edge.cors = CorsOrigins::These(vec![PAGE.to_owned()]);
+    })
+    .await
+}
+
 impl Browser {
     /// Its own spelling of the type, no channelData, and a field that says who sends connChecks.
     async fn creates_its_channel(api: &Api, role: &str) -> Value {
@@ -52,7 +65,7 @@ impl Browser {
     async fn opens(channel: &Value) -> Stream {
         let url = channel["channelData"]["channelURL"].as_str().unwrap();
         let mut request = format!("{url}?access_token=ey.ab.c").into_client_request().unwrap();
-        request.headers_mut().insert("origin", "https://app.example.com".parse().unwrap());
+        request.headers_mut().insert("origin", PAGE.parse().unwrap());
         let (socket, answer) = connect_async(request).await.unwrap();
         assert_eq!(answer.headers().get("sec-websocket-protocol"), None, "a browser fails on one it did not offer");
         socket
@@ -100,7 +113,7 @@ async fn arrive(database: &Database, count: usize) {
 #[tokio::test]
 async fn a_browser_listens() {
     let database = Database::new().await;
-    let server = Server::start(&database).await;
+    let server = served(&database, Limits::default()).await;
     let mut browser = Browser::starts(&server.api).await;
     browser.subscribes(&server.api).await;
     browser.checks().await;
@@ -122,7 +135,7 @@ async fn a_browser_listens() {
 #[tokio::test]
 async fn a_browser_keeps_its_channel_alive_by_checks() {
     let database = Database::new().await;
-    let server = Server::start(&database).await;
+    let server = served(&database, Limits::default()).await;
     let mut browser = Browser::starts(&server.api).await;
     browser.checks().await;
     let sql = database.connect().await;
@@ -143,7 +156,7 @@ async fn a_browser_keeps_its_channel_alive_by_checks() {
 async fn a_browser_answers_the_checks_of_the_server() {
     let database = Database::new().await;
     let limits = Limits { conn_check_seconds: 1, ..Limits::default() };
-    let server = Server::start_with(&database, limits).await;
+    let server = served(&database, limits).await;
     let channel = Browser::creates_its_channel(&server.api, "server").await;
     let mut browser = Browser { socket: Browser::opens(&channel).await, channel };
     browser.subscribes(&server.api).await;
@@ -165,7 +178,7 @@ async fn a_browser_answers_the_checks_of_the_server() {
 #[tokio::test]
 async fn a_browser_that_reloads_opens_its_channel_again_and_misses_nothing() {
     let database = Database::new().await;
-    let server = Server::start(&database).await;
+    let server = served(&database, Limits::default()).await;
     let mut browser = Browser::starts(&server.api).await;
     browser.subscribes(&server.api).await;
     browser.checks().await;
@@ -242,7 +255,7 @@ async fn a_server_that_starts_again_gets_its_channel_again() {
 #[tokio::test]
 async fn errors_have_an_array_of_variables_always() {
     let database = Database::new().await;
-    let server = Server::start(&database).await;
+    let server = served(&database, Limits::default()).await;
     let nowhere = format!("/notificationchannel/v1/{USER}/channels/none");
     for (answer, status, variables) in [
         (create(&server.api, &project("http://127.0.0.1:1/")).await, 403, 1),

@@ -35,14 +35,14 @@ async fn heads_that_are_too_large_are_431() {
     let database = Database::new().await;
     let server = Server::start(&database).await;
     let url = format!("{}/healthz", server.api.url);
-    let large = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(32 << 10));
-    let many = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(200));
-    let endless = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}", "y".repeat(64 << 10));
+    let large = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "y".repeat(32 << 10));
+    let many = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: y\r\n".repeat(200));
+    let endless = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}", "y".repeat(64 << 10));
     for head in [large, many, endless] {
         let answer = exchange(&url, head.as_bytes()).await;
         assert!(answer.starts_with("http/1.1 431"), "{answer}");
     }
-    let fits = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(30 << 10));
+    let fits = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "y".repeat(30 << 10));
     assert!(exchange(&url, fits.as_bytes()).await.starts_with("http/1.1 200"));
     server.stop().await;
 }
@@ -50,7 +50,7 @@ async fn heads_that_are_too_large_are_431() {
 /// Whether the server takes one more connection in.
 async fn is_taken_in(api: &Api) -> Option<TcpStream> {
     let mut stream = connect(api).await;
-    let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let mut byte = [0];
     stream.read_exact(&mut byte).await.ok().map(|_| stream)
 }
@@ -71,7 +71,7 @@ async fn connections_from_one_address_are_bounded() {
     socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
     let (_, host) = server.api.url.split_once("://").unwrap();
     let mut other = socket.connect(host.parse::<SocketAddr>().unwrap()).await.unwrap();
-    other.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    other.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
     assert!(rest(&mut other).await.starts_with("HTTP/1.1 200"));
     assert_eq!(metric(&server.api, refused).await, 2);
     assert_eq!(metric(&server.api, "tocsin_http_connections").await, 3);

@@ -43,7 +43,7 @@ async fn sockets_of_foreign_pages_are_refused_on_every_route() {
         {
             assert_eq!(handshake(&url, foreign).await, "403", "{foreign} on {path}");
         }
-        for allowed in [APP, "https://push.example", "http://test"] {
+        for allowed in [APP, "https://push.example", "http://localhost"] {
             assert_eq!(handshake(&url, allowed).await, "101", "{allowed} on {path}");
         }
         let two = Raw::shake_hands(&url, &format!("Origin: {APP}\r\nOrigin: {EVIL}\r\n")).await;

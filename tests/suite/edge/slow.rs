@@ -21,7 +21,7 @@ fn impatient() -> Limits {
 }
 
 const BEGIN: &[u8] =
-    b"POST /notificationchannel/v1/alice/channels HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    b"POST /notificationchannel/v1/alice/channels HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
 
 #[tokio::test]
 async fn a_head_that_trickles_is_cut() {
@@ -48,7 +48,7 @@ async fn a_second_head_has_no_more_time_than_the_first() {
     let database = Database::new().await;
     let server = Server::start_with(&database, Limits { idle_seconds: 60, ..impatient() }).await;
     let mut slow = connect(&server.api).await;
-    slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     eventually("it is answered", async || {
         (metric(&server.api, "tocsin_http_requests_total{route=\"/healthz\",method=\"GET\",status=\"200\"}").await == 1)
             .then_some(())
@@ -98,7 +98,7 @@ async fn a_payload_that_stalls_is_408_and_leaves_nothing() {
     let form = "--x\r\nContent-Disposition: form-data; name=\"root-fields\"\r\nContent-Type: application/json\r\n\r\n\
                 {\"object\":{}}\r\n--x\r\nContent-Disposition: form-data; name=\"attachments\"; filename=\"a\"\r\n\r\n";
     let mut slow = connect(&server.api).await;
-    let head = "POST /nms/v1/default/b/objects HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\
+    let head = "POST /nms/v1/default/b/objects HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\
                 Content-Type: multipart/form-data; boundary=x\r\n\r\n";
     slow.write_all(format!("{head}{form}").as_bytes()).await.unwrap();
     slow.write_all(&[b'x'; 400_000]).await.unwrap();
@@ -124,7 +124,7 @@ async fn an_idle_connection_ends_but_neither_a_poll_nor_a_socket() {
     server.api.subscribe("b", &channel).await;
     let mut socket = Socket::open(&channel).await;
     let mut idle = connect(&server.api).await;
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     assert!(rest(&mut idle).await.starts_with("HTTP/1.1 200"), "answered, and ended");
     assert!(metric(&server.api, "tocsin_http_connections_cut_total{reason=\"idle\"}").await >= 1);
     assert_eq!(poller.answer().await.status, 200, "after four seconds");
@@ -150,7 +150,7 @@ async fn who_does_not_take_an_answer_is_cut() {
     let url = format!("{}/payload", answer.header("location"));
     let path = url.strip_prefix(&server.api.url).unwrap();
     let mut deaf = connect(&server.api).await;
-    deaf.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+    deaf.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await.unwrap();
     eventually("it is cut", async || {
         (metric(&server.api, "tocsin_http_connections_cut_total{reason=\"stalled\"}").await == 1).then_some(())
     })
@@ -166,7 +166,9 @@ async fn who_keeps_a_request_waiting_does_not_keep_the_server_from_ending() {
     let (_silent, mut begun) = (connect(&server.api).await, connect(&server.api).await);
     begun.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
     assert!(
-        exchange(&format!("{}/", server.api.url), b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.contains("200")
+        exchange(&format!("{}/", server.api.url), b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await
+            .contains("200")
     );
     let began = Instant::now();
     server.stop().await;

@@ -5,6 +5,7 @@ mod channel;
 mod channels;
 mod examples;
 mod formats;
+mod keys;
 mod lifetime;
 mod nodes;
 mod polling;

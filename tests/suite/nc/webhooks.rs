@@ -24,7 +24,7 @@ async fn start(database: &Database) -> Server {
     Server::start_as(database, |config| config.allow_private_targets = true).await
 }
 
-fn webhook(url: &str) -> Value {
+pub fn webhook(url: &str) -> Value {
     json!({ "channelType": "Webhooks", "channelData": { "x-webhookURL": url, "maxNotifications": 3 } })
 }
 
@@ -48,11 +48,16 @@ fn header<'a>(post: &'a Received, name: &str) -> &'a str {
 
 /// By the Standard Webhooks scheme.
 fn is_signed(post: &Received, secret: &str) -> bool {
+    is_signed_by(post, secret, header(post, "webhook-signature"))
+}
+
+/// Whether this is its signature.
+pub fn is_signed_by(post: &Received, secret: &str, signature: &str) -> bool {
     let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
     mac.update(format!("{}.{}.", header(post, "webhook-id"), header(post, "webhook-timestamp")).as_bytes());
     mac.update(&post.body);
-    mac.verify_slice(&STANDARD.decode(header(post, "webhook-signature").strip_prefix("v1,").unwrap()).unwrap()).is_ok()
+    mac.verify_slice(&STANDARD.decode(signature.strip_prefix("v1,").unwrap()).unwrap()).is_ok()
 }
 
 /// Waits until so many lists were posted, and answers them.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tocsin::log::tailer::Mode;
 
 use super::*;
+use crate::support::postgres::doorbell;
 
 /// The class of the key that writers try.
 const KEY_CLASS: i32 = 1_953_456_499;
@@ -44,7 +45,8 @@ async fn burst(database: &Database, server: &Server, box_id: &str) -> (usize, bo
     const WRITERS: usize = 4;
     mode(server, Mode::Asleep).await;
     let mut ears = tocsin::postgres::Database::new(database.url()).unwrap().connect("ears").await.unwrap();
-    ears.client.batch_execute("listen tocsin").await.unwrap();
+    let channel = doorbell(&ears.client).await;
+    ears.client.batch_execute(&format!("listen {channel}")).await.unwrap();
     let heard = tokio::spawn(async move {
         let mut heard = 0;
         while ears.notifications.recv().await.unwrap().payload() != "the end" {
@@ -71,7 +73,7 @@ async fn burst(database: &Database, server: &Server, box_id: &str) -> (usize, bo
             () = tokio::time::sleep(Duration::from_millis(1)) => {}
         }
     }
-    run(&database.connect().await, "notify tocsin, 'the end'").await;
+    run(&database.connect().await, &format!("notify {channel}, 'the end'")).await;
     (heard.await.unwrap(), woken)
 }
 

@@ -7,6 +7,7 @@ use tocsin::postgres::embedded::running_url;
 use tokio_postgres::NoTls;
 
 use super::*;
+use crate::support::postgres::doorbell;
 use crate::support::server::Program;
 
 async fn connected(url: &str) -> Client {
@@ -25,7 +26,7 @@ async fn crash(sql: &Client, postmaster: Pid) -> i64 {
     let now: String = value(sql, "select clock_timestamp()::text").await;
     run(sql, "do $$ begin for i in 1..5000 loop perform pg_current_xact_id(); rollback; end loop; end $$").await;
     let last = value(sql, "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1").await;
-    run(sql, "notify tocsin").await;
+    run(sql, &format!("notify {}", doorbell(sql).await)).await;
     let seen = format!("select query_start > '{now}' from pg_stat_activity where application_name = 'tocsin tail'");
     eventually("the tail has read", async || column(sql, &seen).await.contains(&true).then_some(())).await;
     kill(postmaster, Signal::SIGQUIT).unwrap();

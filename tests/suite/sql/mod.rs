@@ -18,6 +18,7 @@ mod refused;
 mod restored;
 mod retention;
 mod ring;
+mod roles;
 mod sessions;
 mod shapes;
 mod standby;

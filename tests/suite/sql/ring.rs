@@ -3,6 +3,7 @@
 use tocsin::postgres::{Connection, Database as Reached};
 
 use super::*;
+use crate::support::postgres::doorbell;
 
 /// Advisory keys that writers try.
 const KEY_CLASS: i32 = 1_953_456_499;
@@ -11,6 +12,7 @@ const KEY_CLASS: i32 = 1_953_456_499;
 pub(super) struct Bell {
     pub(super) sql: Client,
     ears: Connection,
+    channel: String,
     pub(super) database: Database,
 }
 
@@ -22,15 +24,16 @@ impl Bell {
     async fn on(database: Database) -> Bell {
         let sql = database.connect().await;
         let ears = Reached::new(database.url()).unwrap().connect("ears").await.unwrap();
-        ears.client.batch_execute("listen tocsin").await.unwrap();
-        Bell { sql, ears, database }
+        let channel = doorbell(&sql).await;
+        ears.client.batch_execute(&format!("listen {channel}")).await.unwrap();
+        Bell { sql, ears, channel, database }
     }
 
     /// What is heard of these statements: the payloads. Notifications come in the order of commits, so the end of them
     /// is known.
     pub(super) async fn rings(&mut self, statements: &str) -> Vec<String> {
         run(&self.sql, statements).await;
-        run(&self.sql, "notify tocsin, 'the end'").await;
+        run(&self.sql, &format!("notify {}, 'the end'", self.channel)).await;
         let mut heard = Vec::new();
         loop {
             let next = tokio::time::timeout(crate::support::PATIENCE, self.ears.notifications.recv()).await;

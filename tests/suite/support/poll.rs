@@ -91,7 +91,7 @@ impl Poller {
 
     /// Makes another request over the same connection.
     pub async fn asks_for_something_else(&mut self) {
-        self.stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
+        self.stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\nok\n") {
             answer.push(timeout(PATIENCE, self.stream.read_u8()).await.expect("no answer came").unwrap());
@@ -101,7 +101,7 @@ impl Poller {
     async fn ask_with(&mut self, headers: &str) {
         let body = r#"{"longPollingRequestParameters":null}"#;
         let request = format!(
-            "POST {} HTTP/1.1\r\nHost: test\r\n{headers}Content-Type: application/json\r\n\
+            "POST {} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
             self.path,
             body.len()

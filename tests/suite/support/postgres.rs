@@ -110,6 +110,31 @@ impl Database {
         Database { name, url }
     }
 
+    /// A database without a schema of ours, and a role of its own, which may log in and make schemas there, no more. The
+    /// server is that role.
+    pub async fn of_plain_role() -> (Database, String) {
+        let name = format!("plain_{}", uuid::Uuid::new_v4().simple());
+        let (role, admin) = (format!("server_of_{name}"), connect(cluster().url()).await);
+        for statement in [
+            format!("create database {name}"),
+            format!("create role {role} login"),
+            format!("grant create on database {name} to {role}"),
+        ] {
+            admin.batch_execute(&statement).await.unwrap();
+        }
+        let url = as_role(&database_url(cluster().url(), &name), &role);
+        (Database { name, url }, role)
+    }
+
+    /// A role of this database's own that may log in, and a connection of it.
+    pub async fn role(&self, name: &str) -> (String, Client) {
+        let role = format!("{name}_of_{}", self.name);
+        let create = format!("drop role if exists {role}; create role {role} login");
+        self.connect().await.batch_execute(&create).await.unwrap();
+        let client = connect(&as_role(&self.url, &role)).await;
+        (role, client)
+    }
+
     /// For the server under test, and for tokio-postgres.
     pub fn url(&self) -> &str {
         &self.url
@@ -133,6 +158,15 @@ pub async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
+}
+
+fn as_role(url: &str, role: &str) -> String {
+    url.replace("://tocsin@", &format!("://{role}@"))
+}
+
+/// The channel that the nodes listen to.
+pub async fn doorbell(sql: &Client) -> String {
+    sql.query_one("select channel from tocsin.doorbell", &[]).await.unwrap().get(0)
 }
 
 fn database_url(cluster_url: &str, name: &str) -> String {

@@ -29,6 +29,11 @@ impl Server {
 
     /// With settings of the test's own.
     pub async fn start_as(database: &Database, change: impl FnOnce(&mut Config)) -> Server {
+        Server::try_start_as(database, change).await.unwrap()
+    }
+
+    /// The same, when it may be refused.
+    pub async fn try_start_as(database: &Database, change: impl FnOnce(&mut Config)) -> anyhow::Result<Server> {
         let mut config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             database: DatabaseChoice::Url(database.url().to_owned()),
@@ -39,13 +44,14 @@ impl Server {
             allow_private_targets: false,
             drain_seconds: 5,
             edge: Default::default(),
+            secret_key_file: None,
             event_types: Vec::new(),
             groups: Default::default(),
         };
         change(&mut config);
-        let running = app::Server::start(config).await.unwrap();
+        let running = app::Server::start(config).await?;
         let api = Api::new(&format!("http://{}", running.address));
-        Server { running, api }
+        Ok(Server { running, api })
     }
 
     /// How it follows the log.
@@ -120,6 +126,11 @@ impl Program {
     pub fn ask_to_stop(&self) {
         let pid = nix::unistd::Pid::from_raw(self.pid().try_into().unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    }
+
+    /// Waits until it ends by itself; answers the exit code.
+    pub async fn ended(mut self) -> Option<i32> {
+        tokio::time::timeout(super::PATIENCE, self.child.wait()).await.expect("it does not end").unwrap().code()
     }
 
     /// SIGTERM; answers the exit code.

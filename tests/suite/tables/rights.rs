@@ -36,7 +36,7 @@ async fn the_owner_of_a_table_watches_it_when_he_may_write_watches() {
     let grant = format!(
         "reset role; create table others (id int primary key);
         grant select, insert, update, delete on tocsin.watches to {owner};
-        grant execute on function tocsin.watched to {owner}; set role {owner}"
+        grant execute on all functions in schema tocsin to {owner}; set role {owner}"
     );
     run(&sql, &grant).await;
     run(&sql, WATCH).await;
