@@ -78,7 +78,7 @@ fn split_from_end(text: &str, separator: char) -> Vec<&str> {
     let (mut parts, mut end, mut quoted) = (Vec::new(), text.len(), false);
     for (at, character) in text.char_indices().rev() {
         let escapes = text[..at].len() - text[..at].trim_end_matches('\\').len();
-        if character == '"' && escapes % 2 == 0 {
+        if character == '"' && escapes.is_multiple_of(2) {
             quoted = !quoted;
         } else if character == separator && !quoted {
             parts.push(text[at + separator.len_utf8()..end].trim());
