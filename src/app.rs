@@ -24,7 +24,7 @@ use crate::delivery::drain::Drain;
 use crate::delivery::websocket::CLOSE_PATIENCE;
 use crate::delivery::{Delivery, OPENINGS_MAX};
 use crate::http;
-use crate::http::admission::Admission;
+use crate::http::admission::{self, Admission};
 use crate::http::quotas::Quotas;
 use crate::http::serve;
 use crate::http::state::App;
@@ -228,6 +228,9 @@ impl Server {
         }
         tasks.spawn("http", serving.run(listener));
         info!("listening on {address}");
+        if !address.ip().is_loopback() && config.edge.tls.is_none() && config.edge.trusted_proxies.is_empty() {
+            warn!("everybody on the way can read and change what goes over http: see --tls-cert, or --trusted-proxies");
+        }
         Ok(Server { address, url: root, tail, tasks, home, database, confirmations, undelivered, drain, hub })
     }
 
@@ -288,6 +291,7 @@ fn serving(config: &Config, app: App, certificate: Option<&Arc<Certificate>>) ->
     let (limits, metrics, tasks) = (app.limits.clone(), app.metrics.clone(), app.tasks.clone());
     let uncounted = config.edge.trusted_proxies.clone();
     let connections = metrics.connections.clone();
+    admission::make_room(limits.connections_max);
     let admission = Admission::new(limits.connections_max, limits.connections_per_address_max, uncounted, connections);
     let tls = certificate.map(Certificate::acceptor).transpose()?;
     Ok(serve::Server { router: http::router(app), tls, admission: Arc::new(admission), limits, metrics, tasks })

@@ -43,7 +43,8 @@ impl Program {
     async fn serve(database: [&OsStr; 2], directory: TempDir) -> anyhow::Result<Self> {
         let mut command = Command::new(TOCSIN);
         command
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            // All of its sockets come from one address: no more of them than there may be in all.
+            .args(["serve", "--listen", "127.0.0.1:0", "--trusted-proxies", "127.0.0.0/8"])
             .args(database)
             .env_remove("DATABASE_URL")
             .env_remove("TOCSIN_CONFIG")

@@ -5,8 +5,28 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::IpNet;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tracing::warn;
 
 use crate::base::metrics::{Counted, Gauge};
+
+/// Files that a node has open beside its connections: Postgres', those of webhooks, and some to spare.
+const OTHER_FILES: u64 = 1000;
+
+/// Lets the process have as many files open as the system allows it at most, and says when that is not enough for so many
+/// connections: what is too many then waits to be accepted, and nothing else can be opened either.
+pub fn make_room(connections_max: usize) {
+    let wanted = (connections_max as u64).saturating_add(OTHER_FILES);
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(now, most)| {
+        setrlimit(Resource::RLIMIT_NOFILE, now.max(wanted.min(most)), most)?;
+        Ok(now.max(most))
+    });
+    match raised {
+        Ok(most) if most >= wanted => {}
+        Ok(most) => warn!("{most} files may be open at once, for up to {connections_max} connections: see ulimit -n"),
+        Err(fault) => warn!("how many files may be open at once cannot be told: {fault}"),
+    }
+}
 
 /// Why a connection is not taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
