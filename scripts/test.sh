@@ -24,6 +24,13 @@ else
     echo "skipped: rustdoc is not installed" >&2
 fi
 
+# What needs no network; scripts/audit.sh does the rest.
+if cargo deny --version >/dev/null 2>&1; then
+    cargo deny --offline --log-level error check bans licenses sources
+else
+    echo "skipped: cargo deny is not installed (scripts/audit.sh installs it)" >&2
+fi
+
 # Tests mostly wait, for Postgres and for each other's time to pass: more of them at once than there are processors.
 processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((processors * 2))}"
