@@ -122,8 +122,8 @@ async fn a_subscription_can_be_made_with_a_callback_url_of_an_old_key() {
     let database = Database::new().await;
     let (server, sql) = (node(&database).await, database.connect().await);
     let (sockets, polled) = channels(&server.api).await;
-    run(&sql, "select tocsin.rotate_key('7 days', '0')").await;
     let old = urls(&server.api, &sockets, &polled).await;
+    run(&sql, "select tocsin.rotate_key('7 days', '0')").await;
     eventually("the new key is in use", async || (urls(&server.api, &sockets, &polled).await != old).then_some(()))
         .await;
     let subscription = server.api.subscribe("b", &sockets).await;

@@ -99,7 +99,8 @@ async fn everybody_has_nothing_in_a_new_database_nor_in_an_old_one_that_was_migr
 
 #[tokio::test]
 async fn a_function_that_runs_with_its_owner_s_rights_has_its_search_path_pinned() {
-    let sql = Database::new().await.connect().await;
+    let database = Database::new().await;
+    let sql = database.connect().await;
     none(
         &sql,
         "select oid::regprocedure::text from pg_proc where pronamespace = 'tocsin'::regnamespace and prosecdef
