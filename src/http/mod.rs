@@ -15,6 +15,7 @@ pub mod inbox;
 pub mod metrics;
 pub mod nc;
 pub mod nms;
+pub mod openapi;
 pub mod ops;
 pub mod origins;
 pub mod pace;
@@ -57,6 +58,8 @@ pub fn router(app: App) -> Router {
         .route("/callback/{token}", only("POST", post(callback::post)).layer(DefaultBodyLimit::max(callback_bytes_max)))
         .route("/healthz", only("GET", get(ops::healthz)))
         .route("/readyz", only("GET", get(ops::readyz)))
+        .route("/openapi.json", only("GET", get(openapi::openapi)))
+        .route("/asyncapi.json", only("GET", get(openapi::asyncapi)))
         .route("/metrics", only("GET", get(metrics::metrics)))
         .fallback(async || fault::response(&Error::NotFound { what: "resource" }))
         .layer(from_fn_with_state(app.clone(), access::check))

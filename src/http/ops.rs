@@ -9,17 +9,26 @@ use serde_json::json;
 
 use super::state::App;
 use crate::log::tailer::Mode;
+use crate::wire::schema;
 
 /// The log is followed when it was read this lately: the slow poll is every second.
 const TAIL_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// The process lives.
+#[utoipa::path(
+    get, path = "/healthz", tag = "operations", operation_id = "live",
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
 /// It can do its job: the database answers, the log is followed, and the node is not about to leave. 503 with the
 /// reasons otherwise.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations", operation_id = "ready",
+    responses((status = 200, body = schema::tables::Readiness), (status = 503, body = schema::tables::Readiness))
+)]
 pub async fn readyz(app: App) -> Response {
     let database = match app.database.get().await {
         Ok(client) => {

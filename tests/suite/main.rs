@@ -17,6 +17,7 @@ mod metrics;
 mod nc;
 mod nms;
 mod nodes;
+mod openapi;
 mod outbound;
 mod sql;
 mod support;
