@@ -160,6 +160,23 @@ fn tests_named(line: &str) -> Vec<&str> {
     line.split('`').skip(1).step_by(2).filter(|code| code.contains("::")).collect()
 }
 
+#[test]
+fn each_threat_is_met_by_tests_that_exist() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md");
+    let page = std::fs::read_to_string(page).expect("SECURITY.md can be read");
+    let (_, table) = page.split_once("| threat | met by | proved by |").expect("the table of threats");
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| --- "));
+    let rows = rows.collect::<Vec<_>>();
+    assert!(rows.len() > 30, "{}", rows.len());
+    for row in rows {
+        let tests = tests_named(row);
+        assert!(!tests.is_empty(), "nothing proves {row}");
+        for test in tests.into_iter().filter(|test| !test.starts_with("http::")) {
+            assert!(exists(test), "SECURITY.md names {test}, which is not in tests/suite");
+        }
+    }
+}
+
 /// Whether tests/suite has a test of this path.
 fn exists(test: &str) -> bool {
     let Some((module, name)) = test.rsplit_once("::") else { return false };
@@ -167,7 +184,7 @@ fn exists(test: &str) -> bool {
     let module = suite.join(module.replace("::", "/"));
     let files = [module.with_extension("rs"), module.join("mod.rs")];
     let text = files.iter().find_map(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
-    let test = ["#[test]\nfn", "#[tokio::test]\nasync fn"].map(|head| format!("{head} {name}("));
+    let test = ["#[test]\nfn", "#[test]\n    fn", "#[tokio::test]\nasync fn"].map(|head| format!("{head} {name}("));
     test.iter().any(|test| text.contains(test))
 }
 

@@ -12,6 +12,7 @@ mod edge;
 mod embedded;
 mod exactness;
 mod explain;
+mod hostile;
 mod inbox;
 mod metrics;
 mod nc;
