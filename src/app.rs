@@ -231,6 +231,9 @@ impl Server {
         if !address.ip().is_loopback() && config.edge.tls.is_none() && config.edge.trusted_proxies.is_empty() {
             warn!("everybody on the way can read and change what goes over http: see --tls-cert, or --trusted-proxies");
         }
+        if address.ip().is_unspecified() && config.public_url.is_none() {
+            warn!("URLs begin with {root}, which is nobody's address: see --public-url");
+        }
         Ok(Server { address, url: root, tail, tasks, home, database, confirmations, undelivered, drain, hub })
     }
 

@@ -310,7 +310,7 @@ impl Default for Limits {
             url_bytes_max: 8 << 10,
             body_stall_seconds: 30,
             idle_seconds: 75,
-            connections_max: 20_000,
+            connections_max: 16_000,
             connections_per_address_max: 2000,
         }
     }
