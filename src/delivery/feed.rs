@@ -360,7 +360,7 @@ impl Feed {
             self.positions.take_reached(); // nobody confirms them
         }
         for (stream, seq) in self.positions.take_traced() {
-            debug!(channel = %self.connection.channel, %stream, seq, "sent");
+            debug!(channel = %self.connection.channel, stream = stream.as_str(), seq, "sent");
         }
         let tally = self.positions.take_tally();
         self.traffic.count(&frames, &tally);

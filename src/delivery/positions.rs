@@ -514,7 +514,7 @@ impl Positions {
             return;
         }
         if let Some(source) = self.get(slot).map(|live| live.id.as_str()) {
-            debug!(source, stream = %event.stream, seq = event.seq, "matched");
+            debug!(source, stream = event.stream.as_str(), seq = event.seq, "matched");
         }
         self.traced.push((event.stream.clone(), event.seq));
     }

@@ -21,3 +21,4 @@ mod outbound;
 mod sql;
 mod support;
 mod tables;
+mod telemetry;
