@@ -122,3 +122,26 @@ async fn without_a_collector_nothing_is_sent_and_a_dead_one_is_no_hindrance() {
     }
     assert_eq!(json!(program.terminate().await), json!(0));
 }
+
+#[tokio::test]
+async fn a_node_whose_schema_is_another_one_is_not_ready_and_says_why() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let ready = async || {
+        let answer = server.api.get("/readyz").await;
+        (answer.status, answer.json()["reasons"].clone())
+    };
+    eventually("it is ready", async || (ready().await == (reqwest::StatusCode::OK, json!([]))).then_some(())).await;
+    let sql = database.connect().await;
+    sql.batch_execute(
+        "update tocsin.migrations set version = 9999 where version = (select max(version) from tocsin.migrations)",
+    )
+    .await
+    .unwrap();
+    let (status, reasons) = ready().await;
+    assert_eq!((status.as_u16(), reasons.as_array().unwrap().len()), (503, 1), "{reasons}");
+    assert!(reasons[0].as_str().unwrap().contains("newer than this program"), "{reasons}");
+    sql.batch_execute("delete from tocsin.migrations where version = 9999").await.unwrap();
+    assert!(ready().await.1[0].as_str().unwrap().contains("tocsin migrate"));
+    server.stop().await;
+}
