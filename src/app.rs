@@ -211,7 +211,8 @@ impl Server {
         tasks.spawn("payloads", maintenance::payloads(database.clone(), tasks.stopping()));
         tasks.spawn("expire", maintenance::expire(database.clone(), tasks.stopping()));
         let months = config.limits.partitions_months_ahead;
-        tasks.spawn("partitions", maintenance::partitions(database.clone(), months, metrics, tasks.stopping()));
+        tasks.spawn("partitions", maintenance::partitions(database.clone(), months, metrics.clone(), tasks.stopping()));
+        tasks.spawn("figures", maintenance::figures::look(database.clone(), metrics, tasks.stopping()));
         let keep = config.limits.events_keep_days;
         tasks.spawn("retention", maintenance::retention(database.clone(), keep, tasks.stopping()));
         tasks.spawn("callback keys", maintenance::callback_keys(database.clone(), tasks.stopping()));

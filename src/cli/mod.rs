@@ -2,6 +2,7 @@
 
 mod beside;
 mod client;
+mod doctor;
 mod explain;
 mod grants;
 mod listen;
@@ -48,6 +49,8 @@ enum Command {
     /// Every node knows the new key before any uses it. URLs and signatures of older ones are good for a while: until then
     /// clients fetch their channel again, which tells them the new ones.
     RotateKey(rotate_key::Args),
+    /// Look for what is wrong with a deployment, and say what to do about it; the exit code is 1 when something fails
+    Doctor(doctor::Args),
     /// Print the database URL, for psql "$(tocsin url)"
     Url(DatabaseArgs),
     /// Subscribe to a box over HTTP and print its notificationLists as they come, one line of JSON each
@@ -82,6 +85,7 @@ pub async fn run() -> anyhow::Result<()> {
         Some(Command::Migrate(args)) => migrate::run(args).await,
         Some(Command::Rebuild(args)) => rebuild::run(args).await,
         Some(Command::RotateKey(args)) => rotate_key::run(args).await,
+        Some(Command::Doctor(args)) => doctor::run(args).await,
         Some(Command::Url(args)) => url::run(args),
         Some(Command::Listen(args)) => listen::run(args).await,
         Some(Command::Replay(args)) => replay::run(args).await,

@@ -2,6 +2,7 @@
 //! over the TOML file, which wins over the default.
 
 pub mod edge;
+pub mod telemetry;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use self::edge::{Edge, EdgeArgs};
+use self::telemetry::{LogFormat, Telemetry, TelemetryArgs};
 use crate::auth::config::{Auth, AuthArgs, Jwt};
 use crate::outbound::config::Push;
 
@@ -47,6 +49,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     /// TLS, proxies, browsers.
     pub edge: EdgeArgs,
+    #[command(flatten)]
+    /// What it tells of itself.
+    pub telemetry: TelemetryArgs,
     /// File with a secret of at least 32 bytes, the same for all nodes: without it, the database's keys make no URLs
     #[arg(long, env = "TOCSIN_SECRET_KEY_FILE", value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
@@ -83,6 +88,9 @@ struct File {
     tls_key: Option<PathBuf>,
     trusted_proxies: Option<Vec<String>>,
     cors_origins: Option<Vec<String>>,
+    log_format: Option<LogFormat>,
+    log: Option<String>,
+    otlp_endpoint: Option<String>,
     secret_key_file: Option<PathBuf>,
     #[serde(default)]
     limits: Limits,
@@ -137,6 +145,8 @@ pub struct Config {
     pub drain_seconds: u64,
     /// TLS, proxies, browsers.
     pub edge: Edge,
+    /// Log and spans.
+    pub telemetry: Telemetry,
     /// A secret outside the database that the keys of URLs are used with.
     pub secret_key_file: Option<PathBuf>,
     /// Types of events that are declared at start.
@@ -349,6 +359,8 @@ impl Config {
         let mut file = read_file(args.database.config.as_deref())?;
         let mut faults = Vec::new();
         let edge = args.edge.or(file.edge()).resolve(&mut faults);
+        let further = TelemetryArgs::of_common_variables().or(file.telemetry());
+        let telemetry = args.telemetry.or(further).resolve(&mut faults);
         let listen = args.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let auth = args.auth.auth.or(file.auth).unwrap_or_default();
         if auth == Auth::None && !listen.ip().is_loopback() {
@@ -391,6 +403,7 @@ impl Config {
             allow_private_targets,
             drain_seconds,
             edge,
+            telemetry,
             secret_key_file,
             event_types,
             groups,
@@ -406,6 +419,15 @@ impl File {
             tls_key: self.tls_key.take(),
             trusted_proxies: self.trusted_proxies.take(),
             cors_origins: self.cors_origins.take(),
+        }
+    }
+
+    /// What the file says of log and spans.
+    fn telemetry(&mut self) -> TelemetryArgs {
+        TelemetryArgs {
+            log_format: self.log_format.take(),
+            log: self.log.take(),
+            otlp_endpoint: self.otlp_endpoint.take(),
         }
     }
 }

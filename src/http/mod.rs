@@ -24,12 +24,13 @@ pub mod serve;
 pub mod state;
 pub mod tables;
 pub mod tls;
+pub mod trace;
 pub mod transport;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
@@ -68,7 +69,7 @@ pub fn router(app: App) -> Router {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
-    routes.layer(from_fn_with_state(bounds, bounds::announce)).with_state(app)
+    routes.layer(from_fn_with_state(bounds, bounds::announce)).layer(from_fn(trace::trace)).with_state(app)
 }
 
 /// A resource whose 405 names the verbs it has.
