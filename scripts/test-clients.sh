@@ -15,4 +15,4 @@ set_up_node
 
 cargo build --locked --quiet
 export TOCSIN=${CARGO_TARGET_DIR:-$root/target}/debug/tocsin
-exec "$node" --test --test-reporter=spec "$@" clients/js/test/*.test.js
+exec "$node" --test --test-force-exit --test-timeout=120000 --test-reporter=spec "$@" clients/js/test/*.test.js

@@ -6,8 +6,8 @@
 const SUBPROTOCOL = 'notificationchannel-netapi-rest.openmobilealliance.org';
 /** Milliseconds before the first attempt to connect again, and at most. */
 const [PAUSE_FIRST, PAUSE_MOST] = [100, 5000];
-/** Milliseconds after which an open socket counts as a success, even if it has brought nothing. */
-const OPEN_LONG = 10_000;
+/** Milliseconds after which an open socket counts as a success: one that is closed at once must not be opened at once. */
+const OPEN_LONG = 5000;
 const REQUEST_PATIENCE = 30_000;
 const OPEN_PATIENCE = 10_000;
 /** setTimeout takes no more than 24 days. */
@@ -230,7 +230,6 @@ class Line {
     }
 
     #hear(message) {
-        this.#failures = 0;
         if (message === null) return;
         if ('connAck' in message) this.#unanswered = false;
         else if ('connCheck' in message) this.#say({ connAck: {} });
