@@ -16,6 +16,29 @@ set_up_node() {
         exit 1
     fi
     mkdir -p "$root/target/node"
-    npm install --prefix "$root/target/node" --no-audit --no-fund --no-save node@22 >&2
+    npm install --prefix "$root/target/node" --no-audit --no-fund node@22 >&2
     has_websocket "$node"
+}
+
+# Sets CHROMIUM to a browser, and PUPPETEER to the module that drives it.
+set_up_browser() {
+    local modules=$root/target/node/node_modules
+    if [[ -z ${CHROMIUM-} ]]; then
+        CHROMIUM=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
+    fi
+    if [[ -z $CHROMIUM ]] && can_install; then
+        as_root apt-get update >&2
+        apt_install chromium
+        CHROMIUM=$(command -v chromium)
+    fi
+    if [[ -z $CHROMIUM ]]; then
+        echo "Chromium is missing: apt-get install chromium, or say where it is in CHROMIUM" >&2
+        exit 1
+    fi
+    PUPPETEER=$modules/puppeteer-core/lib/esm/puppeteer/puppeteer-core.js
+    if [[ ! -f $PUPPETEER ]]; then
+        mkdir -p "$root/target/node"
+        npm install --prefix "$root/target/node" --no-audit --no-fund puppeteer-core@24 >&2
+    fi
+    export CHROMIUM PUPPETEER
 }
