@@ -2,13 +2,13 @@
 
 use anyhow::{Context, bail};
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
 
 use crate::app::Home;
 use crate::base::ids::{BoxName, Stream, SubscriptionId};
 use crate::config::{DatabaseArgs, DatabaseChoice};
 use crate::postgres::{Database, embedded};
 use crate::subscription::explain::{self, Explanation};
+use crate::wire::nms;
 
 /// `tocsin explain`.
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         }
     };
     if args.json {
-        println!("{}", as_json(&explanation))
+        println!("{}", nms::explanation(&explanation))
     } else {
         print(&explanation)
     }
@@ -94,9 +94,4 @@ fn print(explanation: &Explanation) {
     for (name, text) in &explanation.facts {
         println!("  {name:<13} {text}");
     }
-}
-
-fn as_json(explanation: &Explanation) -> Value {
-    let facts: Value = explanation.facts.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
-    json!({ "verdict": explanation.verdict.name(), "why": explanation.why, "index": explanation.index, "facts": facts })
 }

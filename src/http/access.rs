@@ -76,6 +76,7 @@ fn needs(route: &str, method: &Method) -> Needs {
     const TELLERS: Scopes = Scopes::PUBLISH.or(Scopes::ROOMS);
     match route {
         "/healthz" | "/readyz" | "/callback/{token}" => Needs::Nothing,
+        "/console" | "/console/" | "/console/{file}" => Needs::Nothing,
         "/ws/{token}" | "/poll/{token}" | "/large/{token}" => Needs::Secret,
         "/metrics" if reads => with(Scopes::METRICS, Of::Caller),
         "/ws/notifications" => Needs::Scope(Scopes::INBOX, Of::Inbox, Right::Read),

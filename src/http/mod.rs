@@ -8,6 +8,7 @@ pub mod caller;
 pub mod client_address;
 pub mod conditional;
 pub mod connection;
+pub mod console;
 pub mod extract;
 pub mod fault;
 pub mod grants;
@@ -59,6 +60,9 @@ pub fn router(app: App) -> Router {
         .route("/healthz", only("GET", get(ops::healthz)))
         .route("/readyz", only("GET", get(ops::readyz)))
         .route("/metrics", only("GET", get(metrics::metrics)))
+        .route("/console", only("GET", get(console::page)))
+        .route("/console/", only("GET", get(console::to_page)))
+        .route("/console/{file}", only("GET", get(console::part)))
         .fallback(async || fault::response(&Error::NotFound { what: "resource" }))
         .layer(from_fn_with_state(app.clone(), access::check))
         .layer(from_fn_with_state(bounds.clone(), bounds::keep))
