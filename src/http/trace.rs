@@ -43,7 +43,7 @@ pub async fn trace(request: Request, next: Next) -> Response {
     let parent = Parent::of(request.headers());
     let exported = join_trace(&span, parent, method, route);
     // Without a collector nobody makes ids but us.
-    let own = exported.clone().unwrap_or_else(|| Parent::random(parent));
+    let own = exported.unwrap_or_else(|| Parent::random(parent));
     span.record("trace_id", tracing::field::display(own.trace));
     let mut response = answer(request, next, exported.is_some()).instrument(span).await;
     let headers = response.headers_mut();
