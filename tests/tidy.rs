@@ -214,16 +214,43 @@ fn the_tests_that_prove_conformance_exist() {
     assert!(!exists("nc::examples::polls::no_such_test") && !exists("no::such::module"));
 }
 
+/// The metrics that there are, as `base/metrics.rs` names them.
+fn metrics() -> Vec<String> {
+    let (_, source) = sources().into_iter().find(|(name, _)| name == "base/metrics.rs").expect("the metrics");
+    let source = code(&source).collect::<String>();
+    let names = source.split('"').filter(|text| text.starts_with("tocsin_")).map(str::to_owned).collect::<Vec<_>>();
+    assert!(names.len() > 35, "{names:?}");
+    names
+}
+
+#[test]
+fn dashboard_and_alerts_use_only_metrics_that_exist() {
+    let mut known = metrics();
+    // What the format adds to the names of histograms and of what the program is.
+    for name in known.clone() {
+        known.extend(["bucket", "sum", "count", "info"].map(|ending| format!("{name}_{ending}")));
+    }
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for (file, least) in [("dashboard.json", 30), ("alerts.yml", 15)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/monitoring").join(file);
+        let text = std::fs::read_to_string(path).expect("deploy/monitoring can be read");
+        let words = text.split(|c| !is_of_name(c));
+        let mut used = words.filter(|word| word.starts_with("tocsin_")).collect::<Vec<_>>();
+        used.sort_unstable();
+        used.dedup();
+        assert!(used.len() >= least, "{file}: {used:?}");
+        for name in used {
+            assert!(known.iter().any(|known| known == name), "{file} uses {name}, which does not exist");
+        }
+    }
+}
+
 #[test]
 fn every_metric_is_explained() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/OPERATIONS.md");
     let page = std::fs::read_to_string(page).expect("docs/OPERATIONS.md can be read");
     let (_, table) = page.split_once("## All figures").expect("the table of all figures");
-    let (_, source) = sources().into_iter().find(|(name, _)| name == "base/metrics.rs").expect("the metrics");
-    let source = code(&source).collect::<String>();
-    let names = source.split('"').filter(|text| text.starts_with("tocsin_")).collect::<Vec<_>>();
-    assert!(names.len() > 35, "{names:?}");
-    for name in names {
+    for name in metrics() {
         assert!(table.contains(&format!("`{name}")), "docs/OPERATIONS.md says nothing of {name}");
     }
 }

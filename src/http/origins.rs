@@ -35,6 +35,8 @@ pub fn cors(origins: &CorsOrigins) -> Option<CorsLayer> {
             header::RANGE,
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("x-tocsin-user"),
+            TRACEPARENT,
+            REQUEST_ID,
         ])
         .expose_headers([header::LOCATION, header::ETAG, header::RETRY_AFTER, TRACEPARENT, REQUEST_ID])
         .max_age(MAX_AGE);

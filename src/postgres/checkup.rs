@@ -315,19 +315,25 @@ fn told_skew(skew: f64) -> Finding {
 }
 
 fn connections(server: &Row) -> Finding {
+    let used = server.get::<_, Option<i64>>("connections").unwrap_or(0);
+    room_for_nodes(server.get("connections_max"), used, server.get("nodes"))
+}
+
+/// Whether there is room for the nodes that run, and for one more.
+fn room_for_nodes(most: i64, used: i64, nodes: i64) -> Finding {
     const CHECK: &str = "connections";
-    let (most, used, nodes): (i64, Option<i64>, i64) =
-        (server.get("connections_max"), server.get("connections"), server.get("nodes"));
-    let (used, a_node) = (used.unwrap_or(0), POOL_CONNECTIONS_MAX as i64 + OTHER_CONNECTIONS);
+    let a_node = POOL_CONNECTIONS_MAX as i64 + OTHER_CONNECTIONS;
     let seen = format!("{used} of {most} are open; a node takes up to {a_node}, and {nodes} run");
     let remedy = "raise max_connections";
     if most < a_node * nodes.max(1) {
-        Finding::fail(CHECK, seen, remedy)
-    } else if nodes == 0 && most - used < a_node || most < a_node * (nodes + 1) {
-        Finding::warn(CHECK, format!("{seen}: there is no room for another node, as when one is replaced"), remedy)
-    } else {
-        Finding::ok(CHECK, seen)
+        return Finding::fail(CHECK, seen, remedy);
     }
+    // (Those that run need not have all of theirs open.)
+    let left = if nodes == 0 { most - used } else { most - a_node * nodes };
+    if left < a_node {
+        return Finding::warn(CHECK, format!("{seen}: no room for another one, as when one is replaced"), remedy);
+    }
+    Finding::ok(CHECK, seen)
 }
 
 fn queue(server: &Row) -> Finding {
@@ -373,6 +379,20 @@ fn slots(server: &Row) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_needs_room_and_so_does_its_successor() {
+        for (most, used, nodes, health) in [
+            (97, 5, 0, Health::Ok),
+            (97, 80, 0, Health::Warn),
+            (20, 1, 0, Health::Fail),
+            (97, 30, 2, Health::Ok),
+            (97, 30, 3, Health::Warn),
+            (97, 30, 4, Health::Fail),
+        ] {
+            assert_eq!(room_for_nodes(most, used, nodes).health, health, "{most} {used} {nodes}");
+        }
+    }
 
     #[test]
     fn clocks_are_compared_in_the_middle_of_the_look() {
