@@ -23,7 +23,18 @@ const complaints = [];
 const text = (selector) => page.$eval(selector, (element) => element.innerText);
 const lines = () => page.$$eval('#feed li', (all) => all.filter((line) => !line.hidden).map((line) => line.innerText));
 const insert = (subject) => server.send(BOX, subject);
-const picture = async (name) => pictures && (await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true }));
+const picture = async (name, fullPage = true) => {
+    if (!pictures) return;
+    await page.evaluate(() => scrollTo(0, 0));
+    await page.screenshot({ path: join(pictures, `${name}.png`), fullPage });
+};
+/** So that there is something to see in the charts of a picture. */
+const showTraffic = async () => {
+    for (let at = 0; pictures && at < 60; at += 1) {
+        await insert(['Lunch at noon?', 'The build is green again', 'Your parcel has arrived'][at % 3]);
+        await new Promise((resolve) => setTimeout(resolve, 200 * (1 + Math.sin(at / 6))));
+    }
+};
 const shows = (what, selector, wanted) => until(what, async () => (await text(selector)).includes(wanted));
 const type = async (selector, value) => {
     await page.focus(selector);
@@ -121,7 +132,8 @@ test('a disabled webhook says why, and is enabled again', async () => {
     });
     await insert('one more, so that the page looks again');
     await shows('it says why', '#channels', 'disabled since');
-    await picture('wide');
+    await showTraffic();
+    await picture('wide', false);
     gone.close();
     await page.click('#channels button[aria-label^="Retry"]');
     await shows('it is enabled', '#said', 'Enabled again');
