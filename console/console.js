@@ -259,7 +259,7 @@ on('explain', 'submit', async () => {
 // The node
 
 /** Samples of an OpenMetrics text: the sum of each name's values over its labels, and histograms by their bounds. */
-export function parseMetrics(text) {
+function parseMetrics(text) {
     const [values, buckets] = [{}, {}];
     for (const line of text.split('\n')) {
         const sample = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line);
@@ -275,7 +275,7 @@ export function parseMetrics(text) {
 const add = (map, key, value) => map.set(key, (map.get(key) ?? 0) + value);
 
 /** The bound below which a share of what was counted between two looks lies, in milliseconds. */
-export function quantile(share, now, before) {
+function quantile(share, now, before) {
     const bounds = [...(now ?? [])].map(([bound, count]) => [bound, count - (before?.get(bound) ?? 0)]).sort(([a], [b]) => a - b);
     const all = bounds.at(-1)?.[1];
     if (!all) return null;
