@@ -161,6 +161,8 @@ $('pause').addEventListener('click', () => feed.pause());
 
 // The box, its subscriptions, the user's channels
 
+/** Attributes of the root folder. */
+const COUNTS = ['SubtreeMsgCount', 'SubtreeUnreadMsgCount', 'SubtreeSize'];
 let refreshing = null;
 /** Not for each of many events. */
 function refreshSoon() {
@@ -172,17 +174,13 @@ function refreshSoon() {
 
 async function showResources() {
     const [folder, subscriptions, channels] = await Promise.all([
-        tocsin.find(boxPath('/folders/root')),
+        tocsin.find(boxPath(`/folders/root?${COUNTS.map((name) => `attrFilter=${name}`).join('&')}`)),
         tocsin.find(boxPath('/subscriptions')),
         tocsin.find(channelsPath()),
     ]);
-    const counted = folder?.folder ?? {};
-    $('box-facts').replaceChildren(...facts({
-        box: `${chosen.store}/${chosen.box}`,
-        folders: [counted.subFolders?.folderReference ?? []].flat().length,
-        'objects at the root': [counted.objects?.objectReference ?? []].flat().length,
-        lastModSeq: counted.lastModSeq,
-    }));
+    const counted = Object.fromEntries((folder?.folder.attributes.attribute ?? []).map(({ name, value }) => [name, value[0]]));
+    const [objects, unread, bytes] = COUNTS.map((name) => counted[name] ?? 0);
+    $('box-facts').replaceChildren(...facts({ box: `${chosen.store}/${chosen.box}`, objects, unread, bytes }));
     showSubscriptions(subscriptions?.nmsSubscriptionList?.subscription ?? []);
     const listed = channels?.notificationChannelList?.notificationChannel ?? [];
     $('channels').replaceChildren(...orNone(listed.map(channelCard)));
@@ -204,17 +202,23 @@ function subscriptionCard({ resourceURL, callbackReference, duration, index, res
     const ours = callbackReference.notifyURL === watched?.callbackURL;
     return element('li', {}, element('strong', {}, idOf(resourceURL)), ours ? ' (this page)' : '',
         element('small', {}, `next index ${index} · after ${restartToken} · ends in ${duration} s`),
-        element('small', {}, `to ${callbackReference.notifyURL}`),
+        element('small', {}, `to ${target(callbackReference.notifyURL)}`),
         ours ? null : row(remove('subscription', resourceURL)));
+}
+
+/** A callbackURL is a secret, and says no more than which channel it is of. */
+function target(notifyURL) {
+    const channel = /\/callback\/([^./]+)/.exec(notifyURL)?.[1];
+    return channel ? `channel ${channel}` : notifyURL;
 }
 
 function channelCard(channel) {
     const { channelType, channelData, channelLifetime, resourceURL } = channel;
     const disabled = channel['x-disabled'];
-    const target = channelData?.['x-webhookURL'] ?? channelData?.channelSubType;
+    const to = channelData?.['x-webhookURL'] ?? channelData?.channelSubType;
     return element('li', {},
         element('strong', {}, channelType), ` ${idOf(resourceURL)}`, isOurs(channel) ? ' (this page)' : '',
-        element('small', {}, `lifetime ${channelLifetime} s${target ? ` · to ${target}` : ''}`),
+        element('small', {}, `lifetime ${channelLifetime} s${to ? ` · to ${to}` : ''}`),
         disabled ? element('span', { className: 'bad' }, `disabled since ${disabled.since}: ${disabled.reason}`) : null,
         row(disabled ? retry(resourceURL) : null, isOurs(channel) ? null : remove('channel', resourceURL)));
 }
@@ -255,7 +259,7 @@ on('explain', 'submit', async () => {
 // The node
 
 /** Samples of an OpenMetrics text: the sum of each name's values over its labels, and histograms by their bounds. */
-export function parseMetrics(text) {
+function parseMetrics(text) {
     const [values, buckets] = [{}, {}];
     for (const line of text.split('\n')) {
         const sample = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line);
@@ -271,7 +275,7 @@ export function parseMetrics(text) {
 const add = (map, key, value) => map.set(key, (map.get(key) ?? 0) + value);
 
 /** The bound below which a share of what was counted between two looks lies, in milliseconds. */
-export function quantile(share, now, before) {
+function quantile(share, now, before) {
     const bounds = [...(now ?? [])].map(([bound, count]) => [bound, count - (before?.get(bound) ?? 0)]).sort(([a], [b]) => a - b);
     const all = bounds.at(-1)?.[1];
     if (!all) return null;

@@ -35,6 +35,7 @@ const REQUESTS: &[(&str, &str, Option<&str>)] = &[
     ("POST", "/nms/v1/default/{user}/objects/operations/bulkUpdate", Some(r#"{"bulkUpdate":{}}"#)),
     ("POST", "/nms/v1/default/{user}/objects/operations/bulkDelete", Some(r#"{"bulkDelete":{}}"#)),
     ("POST", "/nms/v1/default/{user}/folders", Some(r#"{"folder":{"name":"x"}}"#)),
+    ("GET", "/nms/v1/default/{user}/subscriptions/{subscription}/explain?seq=1", None),
     ("GET", "/nms/v1/default/{user}/folders/root", None),
     ("GET", "/nms/v1/default/{user}/folders/{folder}", None),
     ("DELETE", "/nms/v1/default/{user}/folders/{folder}", None),
