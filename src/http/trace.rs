@@ -37,7 +37,7 @@ pub async fn trace(request: Request, next: Next) -> Response {
         request_id = %id.to_str().unwrap_or_default(),
         trace_id = Empty,
         otel.name = Empty,
-        otel.kind = "server",
+        otel.kind = Empty,
         otel.status_code = Empty
     );
     let parent = Parent::of(request.headers());
@@ -76,7 +76,8 @@ fn join_trace(span: &Span, parent: Option<Parent>, method: &str, route: &str) ->
         None => Context::new(),
     };
     span.set_parent(context).ok()?; // else there is no collector
-    span.record("otel.name", format_args!("{method} {route}")); // before it has its ids
+    span.record("otel.name", format_args!("{method} {route}")); // both before it has its ids
+    span.record("otel.kind", "server");
     let context = span.context();
     let own = context.span().span_context().clone();
     if !own.is_valid() || own.is_remote() {
