@@ -172,12 +172,20 @@ function refreshSoon() {
     }, 1000);
 }
 
+/** What the token is not for is left out. */
+async function findAllowed(target) {
+    try {
+        return await tocsin.find(target);
+    } catch (fault) {
+        if (fault.status === 403) return null;
+        throw fault;
+    }
+}
+
 async function showResources() {
-    const [folder, subscriptions, channels] = await Promise.all([
-        tocsin.find(boxPath(`/folders/root?${COUNTS.map((name) => `attrFilter=${name}`).join('&')}`)),
-        tocsin.find(boxPath('/subscriptions')),
-        tocsin.find(channelsPath()),
-    ]);
+    const counts = COUNTS.map((name) => `attrFilter=${name}`).join('&');
+    const targets = [boxPath(`/folders/root?${counts}`), boxPath('/subscriptions'), channelsPath()];
+    const [folder, subscriptions, channels] = await Promise.all(targets.map(findAllowed));
     const counted = Object.fromEntries((folder?.folder.attributes.attribute ?? []).map(({ name, value }) => [name, value[0]]));
     const [objects, unread, bytes] = COUNTS.map((name) => counted[name] ?? 0);
     $('box-facts').replaceChildren(...facts({ box: `${chosen.store}/${chosen.box}`, objects, unread, bytes }));

@@ -67,7 +67,8 @@ async fn look_at_database(app: &App) -> Result<Seen, String> {
 fn reasons(app: &App, database: &Result<Seen, String>) -> Vec<String> {
     let (mode, age) = (app.tail.mode(), app.tail.age());
     let of_database = match database {
-        Ok(seen) => seen.schema.fault(),
+        // A newer one is what an upgrade makes, during which the older nodes go on.
+        Ok(seen) => seen.schema.fault().filter(|_| seen.schema.there < seen.schema.ours),
         Err(fault) => Some(format!("the database cannot be asked: {fault}")),
     };
     let of_tail = if mode == Mode::Lost {
