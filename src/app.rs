@@ -94,6 +94,17 @@ struct Outside {
     secret: Option<OutsideSecret>,
 }
 
+/// What is wrong with the files that the settings name, and with the settings of push.
+pub(crate) async fn faults(config: &Config) -> Vec<String> {
+    let senders = Senders::new(&config.push, config.allow_private_targets).err();
+    let secret = config.secret_key_file.as_deref().and_then(|file| OutsideSecret::read(file).err());
+    let certificate = match &config.edge.tls {
+        Some(files) => Certificate::load(files.clone()).await.err(),
+        None => None,
+    };
+    [senders, secret, certificate].into_iter().flatten().map(|fault| format!("{fault:#}")).collect()
+}
+
 /// A running server.
 pub struct Server {
     /// Where it listens.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use serde::Deserialize;
+use documented::DocumentedFieldsOpt;
+use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::jwks::{Jwks, Times};
@@ -17,7 +18,7 @@ use super::token::Rules;
 use super::{Gate, Keys};
 
 /// How callers are told apart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Auth {
     /// Not at all: whoever reaches the socket may do everything. Loopback only.
@@ -70,7 +71,7 @@ impl std::fmt::Debug for AuthArgs {
 }
 
 /// Section `[jwt]`.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, DocumentedFieldsOpt)]
 #[serde(deny_unknown_fields, default)]
 pub struct Jwt {
     /// Where the issuer of tokens publishes its keys: https, or http on this machine.
@@ -89,9 +90,9 @@ pub struct Jwt {
     pub default_scopes: Vec<String>,
     /// By how much clocks may differ, in seconds.
     pub leeway_seconds: u32,
-    /// The keys at the URL are fetched again after so many seconds,
+    /// The keys at the URL are fetched again after so many seconds.
     pub jwks_refresh_seconds: u64,
-    /// or for a token of an unknown key, but at most once in so many.
+    /// For a token of an unknown key they are fetched at once, but at most once in so many seconds.
     pub jwks_pause_seconds: u64,
     /// Keys serve on for so many seconds while the issuer cannot be reached.
     pub jwks_keep_seconds: u64,

@@ -15,7 +15,7 @@ pub(super) async fn on<T>(
     if let DatabaseChoice::Embedded(dir) = &choice
         && !dir.exists()
     {
-        bail!("there is nothing in {}", dir.display());
+        bail!("there is nothing in {} (--data-dir or --database-url says where the database is)", dir.display());
     }
     let home = Home::find(&choice).await?;
     let outcome = match Database::new(&home.url) {

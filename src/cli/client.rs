@@ -128,20 +128,31 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        let response =
-            request.send().await.with_context(|| format!("the server at {} cannot be reached", self.server))?;
+        let response = request.send().await.with_context(|| {
+            format!("the server at {} cannot be reached (does it run? --server says where)", self.server)
+        })?;
         let status = response.status();
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
         let body = response.bytes().await?;
         if !status.is_success() {
-            bail!("the server answered {status}: {}", String::from_utf8_lossy(&body));
+            bail!("the server answered {status}: {}{}", String::from_utf8_lossy(&body), remedy(status));
         }
         if body.is_empty() {
             return Ok(Some(Value::Null));
         }
         Ok(Some(serde_json::from_slice(&body).context("the server's answer is not JSON")?))
+    }
+}
+
+/// What the person can do about it.
+fn remedy(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "\nsay a token with --token or TOCSIN_TOKEN (`tocsin token issue` makes one)",
+        StatusCode::FORBIDDEN => "\nthe token lacks a scope (see `tocsin token issue --scope`)",
+        StatusCode::SERVICE_UNAVAILABLE => "\ntry again later (the server's /readyz says what it waits for)",
+        _ => "",
     }
 }
 
@@ -198,12 +209,13 @@ pub(super) async fn flush(socket: &mut Socket) -> anyhow::Result<()> {
 /// What the nmsEventLists of a notificationList say: index and restartToken of each.
 pub(super) fn positions(list: &str) -> Vec<(i64, String)> {
     let Ok(list) = serde_json::from_str::<Value>(list) else { return Vec::new() };
-    let lists = list["notificationList"].as_array().cloned().unwrap_or_default();
-    lists
-        .iter()
-        .map(|notification| &notification["nmsEventList"])
-        .filter_map(|list| Some((list["index"].as_i64()?, list["restartToken"].as_str()?.to_owned())))
-        .collect()
+    list["notificationList"].as_array().into_iter().flatten().filter_map(position).collect()
+}
+
+/// What the nmsEventList of a notification says.
+pub(super) fn position(notification: &Value) -> Option<(i64, String)> {
+    let list = &notification["nmsEventList"];
+    Some((list["index"].as_i64()?, list["restartToken"].as_str()?.to_owned()))
 }
 
 /// A notificationList without the nmsEventLists whose index is below `next_index`; `None` when nothing is left.

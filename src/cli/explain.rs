@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 use percent_encoding::percent_decode_str;
 
+use super::output::{Output, print_json};
 use crate::app::Home;
 use crate::base::ids::{BoxName, Stream, SubscriptionId};
 use crate::config::{DatabaseArgs, DatabaseChoice};
@@ -21,9 +22,9 @@ pub(super) struct Args {
     /// The event: its lastModSeq in the subscription's box, or STORE/BOX/lastModSeq
     #[arg(value_name = "EVENT")]
     event: String,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+    /// How to print it
+    #[arg(long, value_name = "FORM", value_enum, default_value_t)]
+    output: Output,
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
@@ -32,7 +33,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let choice = args.database.resolve()?;
     // A server that runs there is no hindrance, and need not be asked.
     let running = match &choice {
-        DatabaseChoice::Embedded(dir) if !dir.exists() => bail!("there is nothing in {}", dir.display()),
+        DatabaseChoice::Embedded(dir) if !dir.exists() => {
+            bail!("there is nothing in {} (--data-dir or --database-url says where the database is)", dir.display())
+        }
         DatabaseChoice::Embedded(dir) => embedded::running_url(dir).ok(),
         DatabaseChoice::Url(_) => None,
     };
@@ -45,10 +48,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
             outcome?
         }
     };
-    if args.json {
-        println!("{}", nms::explanation(&explanation))
-    } else {
-        print(&explanation)
+    match args.output {
+        Output::Json => print_json(&nms::explanation(&explanation))?,
+        Output::Table => print(&explanation),
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! `tocsin grant`, `tocsin revoke` and `tocsin grants`: who may reach what is not theirs.
 
 use anyhow::{Context, bail};
+use serde_json::{Value, json};
 
 use super::beside::on;
+use super::output::{Output, print_json};
 use super::table::print_table;
 use crate::auth::grants::{EVERY, Grant, Resource, Right};
 use crate::auth::rows;
@@ -38,6 +40,16 @@ pub(super) struct RevokeArgs {
     resource: Resource,
 }
 
+/// `tocsin grants`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// How to print them
+    #[arg(long, value_name = "FORM", value_enum, default_value_t)]
+    output: Output,
+}
+
 pub(super) async fn grant(args: Args) -> anyhow::Result<()> {
     let Args { database, grantee, resource, rights } = args;
     if grantee != EVERY {
@@ -63,8 +75,11 @@ pub(super) async fn revoke(args: RevokeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn list(database: DatabaseArgs) -> anyhow::Result<()> {
-    let grants = on(database, async |database| Ok(rows::list(database, None).await?)).await?;
+pub(super) async fn list(args: ListArgs) -> anyhow::Result<()> {
+    let grants = on(args.database, async |database| Ok(rows::list(database, None).await?)).await?;
+    if args.output == Output::Json {
+        return print_json(&grants.iter().map(as_json).collect());
+    }
     if grants.is_empty() {
         println!("nothing is granted: everybody reaches their own only");
         return Ok(());
@@ -82,6 +97,12 @@ fn columns(grant: &Grant) -> [String; 5] {
         grant.granted_by.clone().unwrap_or_default(),
         grant.granted_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
     ]
+}
+
+fn as_json(grant: &Grant) -> Value {
+    let rights: Vec<_> = grant.rights.iter().map(|right| right.name()).collect();
+    let [grantee, resource, _, _, since] = columns(grant);
+    json!({ "grantee": grantee, "resource": resource, "rights": rights, "by": grant.granted_by, "since": since })
 }
 
 fn named(grant: &Grant) -> String {

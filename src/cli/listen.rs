@@ -1,13 +1,18 @@
 //! `tocsin listen`: a real client. It survives the loss of its socket, of the server, and of its channel.
 
+use std::io::IsTerminal;
+use std::pin::pin;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde_json::{Value, json};
-use tokio::time::{interval, sleep};
+use tokio::time::{Interval, interval, sleep};
 
 use super::client::{
-    Channel, Client, ServerArgs, Subscription, check_connection, is_check, next_text, positions, without_seen,
+    Channel, Client, ServerArgs, Socket, Subscription, check_connection, is_check, next_text, position, positions,
+    without_seen,
 };
+use super::{exec, feed};
 use crate::base::backoff::Backoff;
 use crate::lifecycle;
 
@@ -28,9 +33,33 @@ pub(super) struct Args {
     /// Only objects that have this value of an attribute, as key=8; several must all hold
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = read_criterion)]
     criteria: Vec<Value>,
-    /// Print the attributes of the objects too
+    /// Print the attributes of the objects too; a feed always has them
     #[arg(long)]
     with_attributes: bool,
+    /// How to print it [default: a feed on a terminal, otherwise json]
+    #[arg(long, value_name = "FORM", value_enum)]
+    output: Option<Form>,
+    /// Instead of printing, run this command in a shell for each notification, one at a time
+    ///
+    /// The notification's JSON is on its stdin, and TOCSIN_BOX, TOCSIN_INDEX and TOCSIN_RESTART_TOKEN are in its
+    /// environment. One that fails is told of on stderr, and the next notification comes all the same.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "output")]
+    exec: Option<String>,
+}
+
+/// In which form notifications are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// A line for people for each event.
+    Feed,
+    /// The notificationLists as they came, one line each.
+    Json,
+}
+
+/// What is done with what comes.
+enum Sink {
+    Print(Form),
+    Exec(String),
 }
 
 /// A criterion of the kind Attribute.
@@ -40,12 +69,18 @@ fn read_criterion(text: &str) -> Result<Value, String> {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
+    let default = if std::io::stdout().is_terminal() { Form::Feed } else { Form::Json };
+    let sink = match args.exec {
+        Some(command) => Sink::Exec(command),
+        None => Sink::Print(args.output.unwrap_or(default)),
+    };
     let mut listener = Listener {
         client: Client::new(args.server)?,
         user: args.user,
         box_id: args.box_id,
         criteria: args.criteria,
-        with_attributes: args.with_attributes,
+        with_attributes: args.with_attributes || sink.is_feed(),
+        sink,
         token: args.restart_token,
         next_index: 1,
         made: None,
@@ -60,12 +95,19 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     listener.unmake().await
 }
 
+impl Sink {
+    fn is_feed(&self) -> bool {
+        matches!(self, Sink::Print(Form::Feed))
+    }
+}
+
 struct Listener {
     client: Client,
     user: String,
     box_id: String,
     criteria: Vec<Value>,
     with_attributes: bool,
+    sink: Sink,
     /// Everything up to here was printed.
     token: Option<String>,
     next_index: i64,
@@ -104,12 +146,54 @@ impl Listener {
             // What was on its way when the connection broke comes again, with the same indexes, perhaps together with
             // what is new.
             let Some(list) = without_seen(&list, self.next_index) else { continue };
-            let positions = positions(&list);
-            println!("{list}");
-            if let Some((index, token)) = positions.last() {
-                self.next_index = index + 1;
-                self.token = Some(token.clone());
+            self.take(&list, &mut socket, &mut checks).await?;
+        }
+    }
+
+    /// Prints a notificationList, or runs the command for each of its notifications.
+    async fn take(&mut self, list: &str, socket: &mut Socket, checks: &mut Interval) -> anyhow::Result<()> {
+        match &self.sink {
+            Sink::Print(Form::Json) => println!("{list}"),
+            Sink::Print(Form::Feed) => {
+                let lines = feed::lines(&serde_json::from_str(list)?);
+                lines.iter().for_each(|line| anstream::println!("{line}"));
             }
+            Sink::Exec(command) => return self.exec(&command.clone(), list, socket, checks).await,
+        }
+        self.reach(positions(list).last());
+        Ok(())
+    }
+
+    /// Runs the command for each notification, and goes on to the next one when it has ended.
+    async fn exec(
+        &mut self,
+        command: &str,
+        list: &str,
+        socket: &mut Socket,
+        checks: &mut Interval,
+    ) -> anyhow::Result<()> {
+        let list: Value = serde_json::from_str(list)?;
+        for notification in list["notificationList"].as_array().into_iter().flatten() {
+            {
+                let mut run = pin!(exec::run(command, &self.box_id, notification));
+                loop {
+                    tokio::select! {
+                        outcome = &mut run => break outcome?,
+                        // The channel is to outlive a slow command. A lost connection is noticed afterwards.
+                        _ = checks.tick() => { let _ = check_connection(socket).await; }
+                    }
+                }
+            }
+            self.reach(position(notification).as_ref());
+        }
+        Ok(())
+    }
+
+    /// Notes what was done, so that it is not done again.
+    fn reach(&mut self, position: Option<&(i64, String)>) {
+        if let Some((index, token)) = position {
+            self.next_index = index + 1;
+            self.token = Some(token.clone());
         }
     }
 

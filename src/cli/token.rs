@@ -16,6 +16,7 @@ use clap::{Subcommand, ValueEnum};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
 
+use super::help;
 use crate::auth::scope::Scopes;
 
 /// Bytes of a secret that is made here.
@@ -25,6 +26,7 @@ const SECRET_BYTES: usize = 48;
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make a key: NAME.pem signs tokens, NAME.pub.pem is for --jwt-key-file
+    #[command(after_help = help::TOKEN_KEY)]
     Key {
         /// NAME, with or without folders before it
         #[arg(long, value_name = "NAME", default_value = "jwt")]
@@ -34,8 +36,10 @@ pub(super) enum Command {
         algorithm: KeyKind,
     },
     /// Print a secret for --jwt-secret, or for a file that --secret-file names
+    #[command(after_help = help::TOKEN_SECRET)]
     Secret,
     /// Print a token
+    #[command(after_help = help::TOKEN_ISSUE)]
     Issue(Issue),
 }
 

@@ -1,8 +1,10 @@
 //! `tocsin watch` and `tocsin unwatch`: any table of the database as a source of events.
 
 use anyhow::{Context, bail};
+use serde_json::{Value, json};
 
 use super::beside::on;
+use super::output::{Output, print_json};
 use super::table::print_table;
 use crate::config::DatabaseArgs;
 use crate::postgres::Database;
@@ -16,6 +18,9 @@ pub(super) struct Args {
     /// List the tables that are watched
     #[arg(long, conflicts_with_all = ["table", "key", "of_box", "columns", "operations", "when"])]
     list: bool,
+    /// How to print the list
+    #[arg(long, value_name = "FORM", value_enum, default_value_t, requires = "list")]
+    output: Output,
     /// The table, as SQL names it: movies, sales.orders
     #[arg(value_name = "TABLE", required_unless_present = "list")]
     table: Option<String>,
@@ -47,9 +52,9 @@ pub(super) struct UnwatchArgs {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
-    let Args { database, list: _, table, key, of_box, columns, operations, when } = args;
+    let Args { database, list: _, output, table, key, of_box, columns, operations, when } = args;
     let (Some(table), Some(key), Some(of_box)) = (table, key, of_box) else {
-        return on(database, async |database| list(database).await).await;
+        return on(database, async |database| list(database, output).await).await;
     };
     let new = NewWatch { table, key, of_box, columns, operations, when };
     on(database, async |database| rows::watch(database, &new).await).await?;
@@ -66,9 +71,12 @@ pub(super) async fn unwatch(args: UnwatchArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn list(database: &Database) -> anyhow::Result<()> {
+async fn list(database: &Database, output: Output) -> anyhow::Result<()> {
     let watched = rows::list(database).await;
     let watched = watched.context("the database cannot be asked (is its schema up to date? see tocsin migrate)")?;
+    if output == Output::Json {
+        return print_json(&watched.iter().map(as_json).collect());
+    }
     if watched.is_empty() {
         println!("no table is watched");
         return Ok(());
@@ -92,4 +100,11 @@ fn columns(table: &Watched) -> [String; 6] {
         table.operations.join(","),
         table.when.clone().unwrap_or_default(),
     ]
+}
+
+fn as_json(table: &Watched) -> Value {
+    json!({
+        "table": table.name, "key": table.key, "box": table.of_box, "columns": table.columns,
+        "operations": table.operations, "when": table.when, "fault": table.fault,
+    })
 }

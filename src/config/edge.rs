@@ -63,16 +63,6 @@ impl Default for CorsOrigins {
 }
 
 impl EdgeArgs {
-    /// What is said here, and else what `further` says.
-    pub(super) fn or(self, further: EdgeArgs) -> EdgeArgs {
-        EdgeArgs {
-            tls_cert: self.tls_cert.or(further.tls_cert),
-            tls_key: self.tls_key.or(further.tls_key),
-            trusted_proxies: self.trusted_proxies.or(further.trusted_proxies),
-            cors_origins: self.cors_origins.or(further.cors_origins),
-        }
-    }
-
     /// Reads it; what is wrong is added to `faults`.
     pub(super) fn resolve(self, faults: &mut Vec<String>) -> Edge {
         let tls = match (self.tls_cert, self.tls_key) {

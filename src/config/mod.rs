@@ -2,19 +2,25 @@
 //! over the TOML file, which wins over the default.
 
 pub mod edge;
+pub mod example;
+mod file;
+mod keys;
+pub mod show;
 pub mod telemetry;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use serde::Deserialize;
+use documented::DocumentedFieldsOpt;
+use serde::{Deserialize, Serialize};
 
 use self::edge::{Edge, EdgeArgs};
-use self::telemetry::{LogFormat, Telemetry, TelemetryArgs};
+use self::file::File;
+use self::telemetry::{Telemetry, TelemetryArgs};
 use crate::auth::config::{Auth, AuthArgs, Jwt};
 use crate::outbound::config::Push;
 
@@ -71,39 +77,8 @@ pub struct DatabaseArgs {
     pub config: Option<PathBuf>,
 }
 
-/// The TOML file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    listen: Option<SocketAddr>,
-    database_url: Option<String>,
-    data_dir: Option<PathBuf>,
-    public_url: Option<String>,
-    auth: Option<Auth>,
-    #[serde(default)]
-    jwt: Jwt,
-    allow_private_targets: Option<bool>,
-    drain_seconds: Option<u64>,
-    tls_cert: Option<PathBuf>,
-    tls_key: Option<PathBuf>,
-    trusted_proxies: Option<Vec<String>>,
-    cors_origins: Option<Vec<String>>,
-    log_format: Option<LogFormat>,
-    log: Option<String>,
-    otlp_endpoint: Option<String>,
-    secret_key_file: Option<PathBuf>,
-    #[serde(default)]
-    limits: Limits,
-    #[serde(default)]
-    push: Push,
-    #[serde(default)]
-    event_types: Vec<EventTypeSetting>,
-    #[serde(default)]
-    groups: BTreeMap<String, Vec<String>>,
-}
-
 /// A type of events that is declared at start: `[[event_types]]` of the file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, DocumentedFieldsOpt)]
 #[serde(deny_unknown_fields)]
 pub struct EventTypeSetting {
     /// By which events name it.
@@ -155,9 +130,6 @@ pub struct Config {
     pub groups: BTreeMap<String, Vec<String>>,
 }
 
-/// Long enough for other nodes to take a thousand clients each second, short enough for those who wait for the stop.
-const DRAIN_SECONDS: u64 = 5;
-
 /// The log's limit of 1 MiB for an event, less what stands around a notification.
 const CALLBACK_BYTES_MOST: usize = 1_000_000;
 
@@ -165,7 +137,7 @@ const CALLBACK_BYTES_MOST: usize = 1_000_000;
 const EVENTS_KEEP_DAYS_MOST: u32 = 36_500;
 
 /// Policy: defaults and caps, each with its unit in its name. Section `[limits]` of the file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, DocumentedFieldsOpt)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Lifetime of a channel whose client asked for none.
@@ -356,44 +328,44 @@ impl Limits {
 impl Config {
     /// Puts flags, environment and file together; all that is wrong is told at once.
     pub fn resolve(args: ServeArgs) -> anyhow::Result<Config> {
-        let mut file = read_file(args.database.config.as_deref())?;
+        let (config, faults) = Config::read(args)?;
+        if !faults.is_empty() {
+            bail!("{}", faults.join("\n"));
+        }
+        Ok(config)
+    }
+
+    /// The same, with what is wrong beside what the rest says.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not TOML.
+    pub fn read(args: ServeArgs) -> anyhow::Result<(Config, Vec<String>)> {
         let mut faults = Vec::new();
-        let edge = args.edge.or(file.edge()).resolve(&mut faults);
-        let further = TelemetryArgs::of_common_variables().or(file.telemetry());
-        let telemetry = args.telemetry.or(further).resolve(&mut faults);
-        let listen = args.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
-        let auth = args.auth.auth.or(file.auth).unwrap_or_default();
+        let settings = File::read(args.database.config.as_deref(), &mut faults)?.with(args);
+        let edge = settings.edge().resolve(&mut faults);
+        let telemetry = settings.telemetry().resolve(&mut faults);
+        let database = settings.database();
+        let File { listen, auth, jwt, .. } = settings;
         if auth == Auth::None && !listen.ip().is_loopback() {
             faults.push(format!(
                 "refusing to listen on {listen} with --auth none, which lets everybody do everything: \
                  use --auth jwt, or listen on 127.0.0.1 or [::1]"
             ));
         }
-        let jwt = (auth == Auth::Jwt).then(|| file.jwt.clone().with(args.auth));
+        let jwt = (auth == Auth::Jwt).then_some(jwt);
         if let Some(Err(fault)) = jwt.as_ref().map(Jwt::gate) {
             faults.push(format!("{fault:#}"));
         }
-        let public_url = args.public_url.or(file.public_url).map(|url| url.trim_end_matches('/').to_owned());
+        let public_url = settings.public_url.map(|url| url.trim_end_matches('/').to_owned());
         if let Some(url) = &public_url
             && let Err(fault) = check_public_url(url)
         {
             faults.push(format!("--public-url {url}: {fault}"));
         }
-        faults.extend(file.limits.faults());
-        if !faults.is_empty() {
-            bail!("{}", faults.join("\n"));
-        }
-        let database = choose_database(
-            args.database.database_url,
-            args.database.data_dir,
-            file.database_url.clone(),
-            file.data_dir.clone(),
-        );
-        let allow_private_targets = args.allow_private_targets.or(file.allow_private_targets).unwrap_or(false);
-        let drain_seconds = args.drain_seconds.or(file.drain_seconds).unwrap_or(DRAIN_SECONDS);
-        let secret_key_file = args.secret_key_file.or(file.secret_key_file);
-        let File { limits, push, event_types, groups, .. } = file;
-        Ok(Config {
+        faults.extend(settings.limits.faults());
+        let File { limits, push, event_types, groups, allow_private_targets, drain_seconds, secret_key_file, .. } =
+            settings;
+        let config = Config {
             listen,
             database,
             public_url,
@@ -407,60 +379,21 @@ impl Config {
             secret_key_file,
             event_types,
             groups,
-        })
-    }
-}
-
-impl File {
-    /// What the file says of the edge.
-    fn edge(&mut self) -> EdgeArgs {
-        EdgeArgs {
-            tls_cert: self.tls_cert.take(),
-            tls_key: self.tls_key.take(),
-            trusted_proxies: self.trusted_proxies.take(),
-            cors_origins: self.cors_origins.take(),
-        }
-    }
-
-    /// What the file says of log and spans.
-    fn telemetry(&mut self) -> TelemetryArgs {
-        TelemetryArgs {
-            log_format: self.log_format.take(),
-            log: self.log.take(),
-            otlp_endpoint: self.otlp_endpoint.take(),
-        }
+        };
+        Ok((config, faults))
     }
 }
 
 impl DatabaseArgs {
     /// Which database is meant, for the commands that do not serve.
     pub fn resolve(self) -> anyhow::Result<DatabaseChoice> {
-        let file = read_file(self.config.as_deref())?;
-        Ok(choose_database(self.database_url, self.data_dir, file.database_url, file.data_dir))
+        let mut faults = Vec::new();
+        let file = File::read(self.config.as_deref(), &mut faults)?;
+        if !faults.is_empty() {
+            bail!("{}", faults.join("\n"));
+        }
+        Ok(file.with(ServeArgs { database: self, ..Default::default() }).database())
     }
-}
-
-fn choose_database(
-    url: Option<String>,
-    dir: Option<PathBuf>,
-    file_url: Option<String>,
-    file_dir: Option<PathBuf>,
-) -> DatabaseChoice {
-    // A data directory named closer by wins over a URL named further away.
-    match (url, dir) {
-        (Some(url), _) => DatabaseChoice::Url(url),
-        (None, Some(dir)) => DatabaseChoice::Embedded(dir),
-        (None, None) => match file_url {
-            Some(url) => DatabaseChoice::Url(url),
-            None => DatabaseChoice::Embedded(file_dir.unwrap_or_else(|| PathBuf::from("./tocsin-data"))),
-        },
-    }
-}
-
-fn read_file(path: Option<&Path>) -> anyhow::Result<File> {
-    let Some(path) = path else { return Ok(File::default()) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("in {}", path.display()))
 }
 
 fn check_public_url(url: &str) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! Settings of what the program tells of itself: its log, and spans for a collector.
 
 use clap::{Args, ValueEnum};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -13,7 +13,7 @@ const TRACES_PATH: [&str; 2] = ["v1", "traces"];
 const SERVICE_NAME: &str = "tocsin";
 
 /// How lines of the log are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people; in colour on a terminal.

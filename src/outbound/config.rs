@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use documented::DocumentedFieldsOpt;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// Section `[push]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, DocumentedFieldsOpt)]
 #[serde(deny_unknown_fields, default)]
 pub struct Push {
     /// Seconds that one request to FCM, APNs, WNS, a token endpoint or a push proxy gateway may take, answer included.
@@ -40,7 +41,7 @@ impl Default for Push {
 }
 
 /// Section `[push.email]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, DocumentedFieldsOpt)]
 #[serde(deny_unknown_fields)]
 pub struct Email {
     /// Name of the SMTP server that takes our mail.
@@ -59,7 +60,7 @@ pub struct Email {
 }
 
 /// How a connection to an SMTP server is encrypted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MailTls {
     /// From the beginning.
@@ -72,7 +73,7 @@ pub enum MailTls {
 }
 
 /// Section `[push.fcm]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, DocumentedFieldsOpt)]
 #[serde(deny_unknown_fields)]
 pub struct Fcm {
     /// File with the JSON key of a service account that may send messages.
@@ -83,7 +84,7 @@ pub struct Fcm {
 }
 
 /// Section `[push.apns]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, DocumentedFieldsOpt)]
 #[serde(deny_unknown_fields)]
 pub struct Apns {
     /// File with the authentication key in PEM, as Apple hands it out (`.p8`).
@@ -100,7 +101,7 @@ pub struct Apns {
 }
 
 /// Section `[push.wns]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, DocumentedFieldsOpt)]
 #[serde(deny_unknown_fields)]
 pub struct Wns {
     /// The app's package SID (`ms-app://...`), or its client id at the token endpoint.
@@ -119,7 +120,7 @@ pub struct Wns {
 }
 
 /// Section `[push.oma_push]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, DocumentedFieldsOpt)]
 #[serde(deny_unknown_fields)]
 pub struct OmaPush {
     /// Where the push proxy gateway takes submissions.
@@ -138,7 +139,7 @@ pub struct OmaPush {
 }
 
 /// Section `[push.webhook]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, DocumentedFieldsOpt)]
 #[serde(deny_unknown_fields, default)]
 pub struct Webhook {
     /// Seconds that one post may take, answer included.

@@ -24,7 +24,7 @@ fn id_of(subscription: &Value) -> &str {
 
 /// What is explained, as JSON.
 async fn explain(database: &Database, subscription: &str, event: &str) -> Value {
-    let output = run(&["explain", "--json", "--database-url", database.url(), subscription, event]).await;
+    let output = run(&["explain", "--output", "json", "--database-url", database.url(), subscription, event]).await;
     serde_json::from_str(&stdout(&output)).unwrap()
 }
 

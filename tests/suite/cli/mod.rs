@@ -1,5 +1,8 @@
 //! The real program, as people run it.
 
+mod config;
+mod people;
+
 use std::path::Path;
 use std::process::{Output, Stdio};
 
