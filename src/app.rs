@@ -222,7 +222,8 @@ impl Server {
         tasks.spawn("payloads", maintenance::payloads(database.clone(), tasks.stopping()));
         tasks.spawn("expire", maintenance::expire(database.clone(), tasks.stopping()));
         let months = config.limits.partitions_months_ahead;
-        tasks.spawn("partitions", maintenance::partitions(database.clone(), months, metrics, tasks.stopping()));
+        tasks.spawn("partitions", maintenance::partitions(database.clone(), months, metrics.clone(), tasks.stopping()));
+        tasks.spawn("figures", maintenance::figures::look(database.clone(), metrics, tasks.stopping()));
         let keep = config.limits.events_keep_days;
         tasks.spawn("retention", maintenance::retention(database.clone(), keep, tasks.stopping()));
         tasks.spawn("callback keys", maintenance::callback_keys(database.clone(), tasks.stopping()));
@@ -241,6 +242,9 @@ impl Server {
         info!("listening on {address}");
         if !address.ip().is_loopback() && config.edge.tls.is_none() && config.edge.trusted_proxies.is_empty() {
             warn!("everybody on the way can read and change what goes over http: see --tls-cert, or --trusted-proxies");
+        }
+        if address.ip().is_unspecified() && config.public_url.is_none() {
+            warn!("URLs begin with {root}, which is nobody's address: see --public-url");
         }
         Ok(Server { address, url: root, tail, tasks, home, database, confirmations, undelivered, drain, hub })
     }

@@ -160,6 +160,23 @@ fn tests_named(line: &str) -> Vec<&str> {
     line.split('`').skip(1).step_by(2).filter(|code| code.contains("::")).collect()
 }
 
+#[test]
+fn each_threat_is_met_by_tests_that_exist() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md");
+    let page = std::fs::read_to_string(page).expect("SECURITY.md can be read");
+    let (_, table) = page.split_once("| threat | met by | proved by |").expect("the table of threats");
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| --- "));
+    let rows = rows.collect::<Vec<_>>();
+    assert!(rows.len() > 30, "{}", rows.len());
+    for row in rows {
+        let tests = tests_named(row);
+        assert!(!tests.is_empty(), "nothing proves {row}");
+        for test in tests.into_iter().filter(|test| !test.starts_with("http::")) {
+            assert!(exists(test), "SECURITY.md names {test}, which is not in tests/suite");
+        }
+    }
+}
+
 /// Whether tests/suite has a test of this path.
 fn exists(test: &str) -> bool {
     let Some((module, name)) = test.rsplit_once("::") else { return false };
@@ -167,7 +184,7 @@ fn exists(test: &str) -> bool {
     let module = suite.join(module.replace("::", "/"));
     let files = [module.with_extension("rs"), module.join("mod.rs")];
     let text = files.iter().find_map(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
-    let test = ["#[test]\nfn", "#[tokio::test]\nasync fn"].map(|head| format!("{head} {name}("));
+    let test = ["#[test]\nfn", "#[test]\n    fn", "#[tokio::test]\nasync fn"].map(|head| format!("{head} {name}("));
     test.iter().any(|test| text.contains(test))
 }
 
@@ -190,9 +207,42 @@ fn the_tests_that_prove_conformance_exist() {
     let routes = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/nms/mod.rs"));
     let routes = routes.expect("the routes can be read");
     for path in routes.split('"').skip(1).step_by(2).filter(|text| text.starts_with('/')) {
-        assert!(resources.iter().any(|row| row.starts_with(&format!("| `{path}` |"))), "{path} has no row");
+        let extension = !rows(&format!("| `GET {path}`")).is_empty();
+        let has_row = resources.iter().any(|row| row.starts_with(&format!("| `{path}` |")));
+        assert!(has_row || extension, "{path} has no row");
     }
     assert!(!exists("nc::examples::polls::no_such_test") && !exists("no::such::module"));
+}
+
+/// The metrics that there are, as `base/metrics.rs` names them.
+fn metrics() -> Vec<String> {
+    let (_, source) = sources().into_iter().find(|(name, _)| name == "base/metrics.rs").expect("the metrics");
+    let source = code(&source).collect::<String>();
+    let names = source.split('"').filter(|text| text.starts_with("tocsin_")).map(str::to_owned).collect::<Vec<_>>();
+    assert!(names.len() > 35, "{names:?}");
+    names
+}
+
+#[test]
+fn dashboard_and_alerts_use_only_metrics_that_exist() {
+    let mut known = metrics();
+    // What the format adds to the names of histograms and of what the program is.
+    for name in known.clone() {
+        known.extend(["bucket", "sum", "count", "info"].map(|ending| format!("{name}_{ending}")));
+    }
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for (file, least) in [("dashboard.json", 30), ("alerts.yml", 15)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/monitoring").join(file);
+        let text = std::fs::read_to_string(path).expect("deploy/monitoring can be read");
+        let words = text.split(|c| !is_of_name(c));
+        let mut used = words.filter(|word| word.starts_with("tocsin_")).collect::<Vec<_>>();
+        used.sort_unstable();
+        used.dedup();
+        assert!(used.len() >= least, "{file}: {used:?}");
+        for name in used {
+            assert!(known.iter().any(|known| known == name), "{file} uses {name}, which does not exist");
+        }
+    }
 }
 
 #[test]
@@ -200,11 +250,7 @@ fn every_metric_is_explained() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/OPERATIONS.md");
     let page = std::fs::read_to_string(page).expect("docs/OPERATIONS.md can be read");
     let (_, table) = page.split_once("## All figures").expect("the table of all figures");
-    let (_, source) = sources().into_iter().find(|(name, _)| name == "base/metrics.rs").expect("the metrics");
-    let source = code(&source).collect::<String>();
-    let names = source.split('"').filter(|text| text.starts_with("tocsin_")).collect::<Vec<_>>();
-    assert!(names.len() > 35, "{names:?}");
-    for name in names {
+    for name in metrics() {
         assert!(table.contains(&format!("`{name}")), "docs/OPERATIONS.md says nothing of {name}");
     }
 }

@@ -2,8 +2,11 @@
 # Sourced by the scripts that tell a story on a temporary server: builds, and gives them a directory, words to speak and
 # to wait with, and an end that leaves nothing behind. They set `server` and `listener` to the processes they start.
 
-cargo build --release --locked --quiet
-tocsin=${CARGO_TARGET_DIR:-$root/target}/release/tocsin
+# (`tocsin` is the program of this tree, unless it is set to another one before.)
+if [[ -z ${tocsin:-} ]]; then
+    cargo build --release --locked --quiet
+    tocsin=${CARGO_TARGET_DIR:-$root/target}/release/tocsin
+fi
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 if [[ ! -t 1 ]]; then say() { printf '\n%s\n' "$*"; }; fi

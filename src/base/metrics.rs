@@ -9,12 +9,14 @@
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chrono::{DateTime, Utc};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::metrics::{counter, gauge};
 use prometheus_client::registry::{Metric, Registry};
+
+use super::histogram::Histogram;
 
 /// Rises only.
 pub type Counter = counter::Counter<u64, AtomicU64>;
@@ -31,16 +33,22 @@ pub type ByTwo<M> = Family<[(&'static str, &'static str); 2], M>;
 /// A request: the template of its route, its method, and, when it has been answered, the status.
 pub type OfRequest<const N: usize> = [(&'static str, String); N];
 
-/// Bounds of what should take no time: waiting for a connection, the way of an event to this node.
-const SHORT: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0];
+/// Bounds of what should take no time: waiting for a connection, the way of an event to this node and out of it.
+const SHORT: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0];
 /// Bounds of requests, ours and our clients'; polls take up to half a minute.
-const REQUEST: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+const REQUEST: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// Makes the histograms of a family.
-type OfRequests = fn() -> Durations;
+type MakeDurations = fn() -> Durations;
+/// A family of histograms.
+type DurationsBy<L> = Family<L, Durations, MakeDurations>;
 
 fn of_requests() -> Durations {
     Histogram::new(REQUEST)
+}
+
+fn short() -> Durations {
+    Histogram::new(SHORT)
 }
 
 /// Everything that a node measures.
@@ -65,6 +73,14 @@ pub struct Metrics {
     pub log_last_event: Seconds,
     /// The moment up to which the log has partitions.
     pub log_partitions_end: Seconds,
+    /// For how long the oldest open transaction that writes has been seen.
+    pub horizon_age: Seconds,
+    /// Objects that have no terms yet.
+    pub terms_waiting: Gauge,
+    /// What waits for its time.
+    pub deferred_waiting: Gauge,
+    /// How late the first of it is.
+    pub deferred_late: Seconds,
 
     /// By `state`, 1 for the one it is in.
     pub doorbell_state: By<Gauge>,
@@ -107,6 +123,12 @@ pub struct Metrics {
     pub lists: By<Counter>,
     /// By `transport`.
     pub list_bytes: By<Counter>,
+    /// By `transport`: how old the oldest live event was that went out.
+    pub send_delays: DurationsBy<[(&'static str, &'static str); 1]>,
+    /// Events that sources were offered, by what they made of them: `outcome`.
+    pub matches: By<Counter>,
+    /// Sent on sockets that ended before they were confirmed.
+    pub socket_unconfirmed: Counter,
     /// Pages of the log that channels read.
     pub replayed_pages: Counter,
     /// Events on them.
@@ -122,7 +144,7 @@ pub struct Metrics {
     /// By `transport` and `outcome`.
     pub outbound_attempts: ByTwo<Counter>,
     /// By `transport`.
-    pub outbound_seconds: Family<[(&'static str, &'static str); 1], Durations, OfRequests>,
+    pub outbound_seconds: DurationsBy<[(&'static str, &'static str); 1]>,
     /// Senders that wait after a failure.
     pub outbound_backing_off: Gauge,
     /// Channels given up, by `transport`.
@@ -146,7 +168,7 @@ pub struct Metrics {
     /// By route, method and status.
     pub requests: Family<OfRequest<3>, Counter>,
     /// By route and method, until the head of the answer.
-    pub request_seconds: Family<OfRequest<2>, Durations, OfRequests>,
+    pub request_seconds: DurationsBy<OfRequest<2>>,
 }
 
 impl Metrics {
@@ -166,6 +188,10 @@ impl Metrics {
             log_delays: t.durations("tocsin_log_delay_seconds", "How old the newest event was, for each read that brought some", SHORT),
             log_last_event: t.add("tocsin_log_last_event_timestamp_seconds", "The editedAt of the last event, in seconds since 1970"),
             log_partitions_end: t.add("tocsin_log_partitions_end_timestamp_seconds", "Up to when the log has partitions, in seconds since 1970"),
+            horizon_age: t.add("tocsin_horizon_age_seconds", "For how long the oldest open transaction that writes has been seen"),
+            terms_waiting: t.add("tocsin_terms_waiting", "Objects that searches for texts look at one by one, since they have no terms yet"),
+            deferred_waiting: t.add("tocsin_deferred_waiting", "What is deferred and waits for its time"),
+            deferred_late: t.add("tocsin_deferred_late_seconds", "How late the first of what is deferred is"),
 
             doorbell_state: t.add("tocsin_doorbell_state", "1 for the state the doorbell is in"),
             doorbell_rings: t.add("tocsin_doorbell_rings_total", "Rings heard"),
@@ -189,15 +215,18 @@ impl Metrics {
             notifications: t.add("tocsin_notifications_total", "Notifications handed to a transport"),
             lists: t.add("tocsin_notification_lists_total", "notificationLists handed to a transport"),
             list_bytes: t.add("tocsin_notification_bytes_total", "Size of the notificationLists handed to a transport"),
+            send_delays: t.family("tocsin_send_delay_seconds", "How old the oldest event was that came live, each time that lists of such were handed to a transport", short),
+            matches: t.add("tocsin_events_matched_total", "Events offered to subscriptions, and whether their filter wanted them"),
             replayed_pages: t.add("tocsin_replayed_pages_total", "Pages of the log read for single channels"),
             replayed_events: t.add("tocsin_replayed_events_total", "Events on these pages"),
 
             socket_closes: t.add("tocsin_socket_closes_total", "WebSockets that ended"),
+            socket_unconfirmed: t.add("tocsin_socket_unconfirmed_notifications_total", "Notifications on WebSockets that ended before these were confirmed: they are sent again"),
             socket_stalls: t.add("tocsin_socket_stalls_total", "Writes to a WebSocket that its client did not take promptly"),
             sockets_stalled: t.add("tocsin_sockets_stalled", "WebSockets whose client does not take what is written"),
 
             outbound_attempts: t.add("tocsin_outbound_attempts_total", "Attempts to push or post"),
-            outbound_seconds: t.family("tocsin_outbound_attempt_seconds", "What attempts took"),
+            outbound_seconds: t.family("tocsin_outbound_attempt_seconds", "What attempts took", of_requests),
             outbound_backing_off: t.add("tocsin_outbound_backing_off", "Senders that wait after a failure"),
             outbound_disabled: t.add("tocsin_outbound_disabled_total", "Channels given up by this node"),
             outbound_leases: t.add("tocsin_outbound_leases", "Channels that this node sends to"),
@@ -210,7 +239,7 @@ impl Metrics {
 
             requests_refused: t.add("tocsin_http_requests_refused_total", "Requests refused because a user or an address asks for too much"),
             requests: t.add("tocsin_http_requests_total", "Requests answered"),
-            request_seconds: t.family("tocsin_http_request_seconds", "Time to the head of the answer; of a poll, how long it was open"),
+            request_seconds: t.family("tocsin_http_request_seconds", "Time to the head of the answer; of a poll, how long it was open", of_requests),
 
             registry: t.0,
         }
@@ -233,6 +262,9 @@ impl Metrics {
             notifications: self.notifications.get_or_create_owned(&label),
             lists: self.lists.get_or_create_owned(&label),
             bytes: self.list_bytes.get_or_create_owned(&label),
+            delays: self.send_delays.get_or_create_owned(&label),
+            wanted: self.matches.get_or_create_owned(&[("outcome", "wanted")]),
+            unwanted: self.matches.get_or_create_owned(&[("outcome", "unwanted")]),
             _connected: Counted::new(&self.channels_connected.get_or_create(&label)),
         }
     }
@@ -250,16 +282,38 @@ pub struct Traffic {
     notifications: Counter,
     lists: Counter,
     bytes: Counter,
+    delays: Durations,
+    wanted: Counter,
+    unwanted: Counter,
     _connected: Counted,
 }
 
+/// What became of the events that a connection was offered, since that was last taken.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Notifications in the lists that are ready.
+    pub notifications: u64,
+    /// Events that a subscription wanted.
+    pub wanted: u64,
+    /// Events that were offered to a subscription because it could want them, and that it did not want.
+    pub unwanted: u64,
+    /// The oldest event in these lists that was taken as it came, rather than read from the log.
+    pub live_since: Option<DateTime<Utc>>,
+}
+
 impl Traffic {
-    /// These lists, with so many notifications, go out.
-    pub fn count(&self, lists: &[String], notifications: u64) {
-        if !lists.is_empty() {
-            self.notifications.inc_by(notifications);
-            self.lists.inc_by(lists.len() as u64);
-            self.bytes.inc_by(lists.iter().map(String::len).sum::<usize>() as u64);
+    /// These lists go out.
+    pub fn count(&self, lists: &[String], tally: &Tally) {
+        self.wanted.inc_by(tally.wanted);
+        self.unwanted.inc_by(tally.unwanted);
+        if lists.is_empty() {
+            return;
+        }
+        self.notifications.inc_by(tally.notifications);
+        self.lists.inc_by(lists.len() as u64);
+        self.bytes.inc_by(lists.iter().map(String::len).sum::<usize>() as u64);
+        if let Some(since) = tally.live_since {
+            self.delays.observe(seconds((Utc::now() - since).to_std().unwrap_or_default())); // (the clocks may differ)
         }
     }
 }
@@ -299,17 +353,17 @@ impl Table {
         self.put(name, help, M::default())
     }
 
-    fn durations(&mut self, name: &str, help: &str, bounds: [f64; 12]) -> Durations {
+    fn durations(&mut self, name: &str, help: &str, bounds: &'static [f64]) -> Durations {
         self.put(name, help, Histogram::new(bounds))
     }
 
-    fn family<L>(&mut self, name: &str, help: &str) -> Family<L, Durations, OfRequests>
+    fn family<L>(&mut self, name: &str, help: &str, make: MakeDurations) -> DurationsBy<L>
     where
         L: Clone + std::hash::Hash + Eq,
-        OfRequests: MetricConstructor<Durations>,
-        Family<L, Durations, OfRequests>: Metric,
+        MakeDurations: MetricConstructor<Durations>,
+        DurationsBy<L>: Metric,
     {
-        self.put(name, help, Family::new_with_constructor(of_requests as OfRequests))
+        self.put(name, help, Family::new_with_constructor(make))
     }
 
     fn put<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
@@ -348,7 +402,7 @@ mod tests {
         let one = metrics.traffic("polling");
         drop(metrics.traffic("polling"));
         assert!(metrics.text().unwrap().contains("tocsin_channels_connected{transport=\"polling\"} 1\n"));
-        one.count(&["12345".to_owned(), "678".to_owned()], 3);
+        one.count(&["12345".to_owned(), "678".to_owned()], &Tally { notifications: 3, ..Tally::default() });
         drop(one);
         let text = metrics.text().unwrap();
         for line in ["channels_connected{transport=\"polling\"} 0", "notification_bytes_total{transport=\"polling\"} 8"]

@@ -6,6 +6,7 @@ pub mod crowd;
 pub mod error;
 pub mod fold;
 pub mod format;
+pub mod histogram;
 pub mod ids;
 pub mod metrics;
 pub mod rate;

@@ -1,12 +1,11 @@
 //! The SQL of channels.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
-use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
-
-use std::time::Duration;
 
 use super::secret::{Key, OutsideSecret, UrlKey};
 use super::{Channel, Disabled, NO_CHANNEL, Settings};

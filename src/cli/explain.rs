@@ -2,7 +2,6 @@
 
 use anyhow::{Context, bail};
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
 
 use super::output::{Output, print_json};
 use crate::app::Home;
@@ -10,6 +9,7 @@ use crate::base::ids::{BoxName, Stream, SubscriptionId};
 use crate::config::{DatabaseArgs, DatabaseChoice};
 use crate::postgres::{Database, embedded};
 use crate::subscription::explain::{self, Explanation};
+use crate::wire::nms;
 
 /// `tocsin explain`.
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         }
     };
     match args.output {
-        Output::Json => print_json(&as_json(&explanation))?,
+        Output::Json => print_json(&nms::explanation(&explanation))?,
         Output::Table => print(&explanation),
     }
     Ok(())
@@ -96,9 +96,4 @@ fn print(explanation: &Explanation) {
     for (name, text) in &explanation.facts {
         println!("  {name:<13} {text}");
     }
-}
-
-fn as_json(explanation: &Explanation) -> Value {
-    let facts: Value = explanation.facts.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
-    json!({ "verdict": explanation.verdict.name(), "why": explanation.why, "index": explanation.index, "facts": facts })
 }

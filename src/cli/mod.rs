@@ -3,6 +3,7 @@
 mod beside;
 mod client;
 mod config;
+mod doctor;
 mod exec;
 mod explain;
 mod feed;
@@ -59,6 +60,8 @@ enum Command {
     /// clients fetch their channel again, which tells them the new ones.
     #[command(after_help = help::ROTATE_KEY)]
     RotateKey(rotate_key::Args),
+    /// Look for what is wrong with a deployment, and say what to do about it; the exit code is 1 when something fails
+    Doctor(doctor::Args),
     /// Print the database URL, for psql "$(tocsin url)"
     #[command(after_help = help::URL)]
     Url(DatabaseArgs),
@@ -116,6 +119,7 @@ pub async fn run() -> anyhow::Result<()> {
         Some(Command::Migrate(args)) => migrate::run(args).await,
         Some(Command::Rebuild(args)) => rebuild::run(args).await,
         Some(Command::RotateKey(args)) => rotate_key::run(args).await,
+        Some(Command::Doctor(args)) => doctor::run(args).await,
         Some(Command::Url(args)) => url::run(args),
         Some(Command::Listen(args)) => listen::run(args).await,
         Some(Command::Replay(args)) => replay::run(args).await,

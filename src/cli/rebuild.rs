@@ -8,6 +8,7 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::app::Home;
+use crate::config::telemetry::Telemetry;
 use crate::config::{DatabaseArgs, Limits};
 use crate::postgres::Database;
 use crate::postgres::rebuild::{self, Progress, Rebuilt};
@@ -28,7 +29,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
-    telemetry::start();
+    telemetry::start(&Telemetry::of_environment())?;
     let home = Home::find(&args.database.resolve()?).await?;
     let outcome = tokio::select! {
         outcome = rebuild(&home.url, args.while_serving) => outcome,

@@ -9,7 +9,13 @@ use crate::telemetry;
 
 pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let config = Config::resolve(args)?;
-    telemetry::start();
+    let telemetry = telemetry::start(&config.telemetry)?;
+    let outcome = serve(config).await;
+    telemetry.end();
+    outcome
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let server = tokio::select! {
         server = Server::start(config) => server?,

@@ -17,6 +17,8 @@ database_url = "postgres://tocsin@localhost/tocsin"
 public_url = "https://tocsin.example"
 tls_cert = "/etc/tocsin/tls.pem"
 tls_key = "/etc/tocsin/tls.key"
+log = "warn,tocsin=debug"
+otlp_endpoint = "http://127.0.0.1:4318"
 secret_key_file = "/etc/tocsin/secret"
 event_types = [{ name = "invoice.paid", title = "An invoice was paid", description = "By whichever means" }]
 groups = { editors = ["alice", "bob"] }

@@ -9,6 +9,7 @@ use documented::DocumentedFieldsOpt;
 use serde::{Deserialize, Serialize};
 
 use super::edge::EdgeArgs;
+use super::telemetry::{LogFormat, TelemetryArgs};
 use super::{DatabaseChoice, EventTypeSetting, Limits, ServeArgs, keys};
 use crate::auth::config::{Auth, Jwt};
 use crate::outbound::config::Push;
@@ -31,6 +32,9 @@ pub(super) struct File {
     pub tls_key: Option<PathBuf>,
     pub trusted_proxies: Vec<String>,
     pub cors_origins: Vec<String>,
+    pub log_format: LogFormat,
+    pub log: Option<String>,
+    pub otlp_endpoint: Option<String>,
     pub secret_key_file: Option<PathBuf>,
     /// How access tokens are verified, with --auth jwt.
     pub jwt: Jwt,
@@ -58,6 +62,9 @@ impl Default for File {
             tls_key: None,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
+            log_format: LogFormat::default(),
+            log: None,
+            otlp_endpoint: None,
             secret_key_file: None,
             jwt: Jwt::default(),
             limits: Limits::default(),
@@ -99,8 +106,10 @@ impl File {
             allow_private_targets,
             drain_seconds,
             edge,
+            telemetry,
             secret_key_file,
         } = args;
+        let telemetry = telemetry.or(TelemetryArgs::of_common_variables());
         // A data directory named closer by wins over a URL named further away.
         if database.data_dir.is_some() {
             self.database_url = None;
@@ -117,6 +126,9 @@ impl File {
             tls_key: edge.tls_key.or(self.tls_key),
             trusted_proxies: edge.trusted_proxies.unwrap_or(self.trusted_proxies),
             cors_origins: edge.cors_origins.unwrap_or(self.cors_origins),
+            log_format: telemetry.log_format.unwrap_or(self.log_format),
+            log: telemetry.log.or(self.log),
+            otlp_endpoint: telemetry.otlp_endpoint.or(self.otlp_endpoint),
             secret_key_file: secret_key_file.or(self.secret_key_file),
             jwt: self.jwt.with(auth),
             ..self
@@ -138,6 +150,15 @@ impl File {
             tls_key: self.tls_key.clone(),
             trusted_proxies: Some(self.trusted_proxies.clone()),
             cors_origins: Some(self.cors_origins.clone()),
+        }
+    }
+
+    /// What is said of log and spans.
+    pub fn telemetry(&self) -> TelemetryArgs {
+        TelemetryArgs {
+            log_format: Some(self.log_format),
+            log: self.log.clone(),
+            otlp_endpoint: self.otlp_endpoint.clone(),
         }
     }
 

@@ -6,6 +6,7 @@ pub mod example;
 mod file;
 mod keys;
 pub mod show;
+pub mod telemetry;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use self::edge::{Edge, EdgeArgs};
 use self::file::File;
+use self::telemetry::{Telemetry, TelemetryArgs};
 use crate::auth::config::{Auth, AuthArgs, Jwt};
 use crate::outbound::config::Push;
 
@@ -53,6 +55,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     /// TLS, proxies, browsers.
     pub edge: EdgeArgs,
+    #[command(flatten)]
+    /// What it tells of itself.
+    pub telemetry: TelemetryArgs,
     /// File with a secret of at least 32 bytes, the same for all nodes: without it, the database's keys make no URLs
     #[arg(long, env = "TOCSIN_SECRET_KEY_FILE", value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
@@ -115,6 +120,8 @@ pub struct Config {
     pub drain_seconds: u64,
     /// TLS, proxies, browsers.
     pub edge: Edge,
+    /// Log and spans.
+    pub telemetry: Telemetry,
     /// A secret outside the database that the keys of URLs are used with.
     pub secret_key_file: Option<PathBuf>,
     /// Types of events that are declared at start.
@@ -285,7 +292,7 @@ impl Default for Limits {
             url_bytes_max: 8 << 10,
             body_stall_seconds: 30,
             idle_seconds: 75,
-            connections_max: 20_000,
+            connections_max: 16_000,
             connections_per_address_max: 2000,
         }
     }
@@ -336,6 +343,7 @@ impl Config {
         let mut faults = Vec::new();
         let settings = File::read(args.database.config.as_deref(), &mut faults)?.with(args);
         let edge = settings.edge().resolve(&mut faults);
+        let telemetry = settings.telemetry().resolve(&mut faults);
         let database = settings.database();
         let File { listen, auth, jwt, .. } = settings;
         if auth == Auth::None && !listen.ip().is_loopback() {
@@ -367,6 +375,7 @@ impl Config {
             allow_private_targets,
             drain_seconds,
             edge,
+            telemetry,
             secret_key_file,
             event_types,
             groups,

@@ -58,6 +58,8 @@ pub struct Feed {
     format: Format,
     reader: Reader,
     traffic: Traffic,
+    /// Notifications that were taken since somebody asked.
+    unconfirmed: u64,
     /// From here nothing is lost, whatever of the frames that were ready was still sent.
     restart_at: Option<DateTime<Utc>>,
 }
@@ -104,7 +106,7 @@ impl Feed {
             _ => Of::Channel,
         };
         let format = channel.format;
-        Feed { delivery, of, connection, positions, format, reader, traffic, restart_at: None }
+        Feed { delivery, of, connection, positions, format, reader, traffic, unconfirmed: 0, restart_at: None }
     }
 
     /// Listens to a stream, from a place on. There may be any number of those.
@@ -123,7 +125,7 @@ impl Feed {
         let connection = delivery.hub.connect(id.clone(), id.as_str().to_owned(), delivery.limits.queue_events_max);
         let reader = Reader::new(delivery.pages.clone(), PAGE_EVENTS);
         let (of, format) = (Of::Stream, Format::Json);
-        Feed { delivery, of, connection, positions, format, reader, traffic, restart_at: None }
+        Feed { delivery, of, connection, positions, format, reader, traffic, unconfirmed: 0, restart_at: None }
     }
 
     /// The hub's side of it.
@@ -357,8 +359,18 @@ impl Feed {
         if self.of == Of::Stream {
             self.positions.take_reached(); // nobody confirms them
         }
-        self.traffic.count(&frames, self.positions.take_made());
+        for (stream, seq) in self.positions.take_traced() {
+            debug!(channel = %self.connection.channel, stream = stream.as_str(), seq, "sent");
+        }
+        let tally = self.positions.take_tally();
+        self.traffic.count(&frames, &tally);
+        self.unconfirmed += tally.notifications;
         frames
+    }
+
+    /// How many notifications were taken since the last call: of those nothing is confirmed yet.
+    pub fn take_unconfirmed(&mut self) -> u64 {
+        std::mem::take(&mut self.unconfirmed)
     }
 
     /// Whether a poll's one notificationList is ready.

@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tracing::{Level, debug, enabled};
 
 use super::listener::Listener;
 use crate::base::ids::{ChannelId, SourceId, Stream, SubscriptionId};
+use crate::base::metrics::Tally;
 use crate::base::{Format, room};
 use crate::channel::cursor::{Cursor, Horizon, Step};
 use crate::channel::hub::Seen;
@@ -145,8 +147,10 @@ pub struct Positions {
     format: Format,
     notifications: u32,
     frames: Vec<String>,
-    /// In the frames.
-    made: u64,
+    /// Of what was offered since it was last taken.
+    tally: Tally,
+    /// The events in the frames, when somebody wants to read of them in the log.
+    traced: Vec<(Stream, i64)>,
     /// One frame is all that is wanted: what would stand in the next one is left where it is.
     one_frame: bool,
     /// A frame is one notification by itself, not a list.
@@ -172,7 +176,8 @@ impl Positions {
             format: Format::Json,
             notifications: 0,
             frames: Vec::new(),
-            made: 0,
+            tally: Tally::default(),
+            traced: Vec::new(),
             one_frame: false,
             alone: false,
             reached: Vec::new(),
@@ -367,7 +372,7 @@ impl Positions {
         let Some(live) = self.get_mut(slot) else { return };
         match live.cursor.step(event.seq, since) {
             Step::Drop => {}
-            Step::Take if !live.behind => self.pass(slot, event),
+            Step::Take if !live.behind => self.pass_live(slot, event),
             Step::Take | Step::Gap => {
                 live.missed = event.seq;
                 self.set_behind(slot, true);
@@ -378,7 +383,7 @@ impl Positions {
     /// A copy of an event that came ahead of the tail: taken if it is the next one, else left to the tail.
     pub fn offer_copy(&mut self, slot: Slot, event: &Event) {
         if self.get(slot).is_some_and(|live| !live.behind && live.cursor.step(event.seq, event.seq) == Step::Take) {
-            self.pass(slot, event);
+            self.pass_live(slot, event);
         }
     }
 
@@ -475,20 +480,51 @@ impl Positions {
         self.add(slot, &body, index, at);
     }
 
-    fn pass(&mut self, slot: Slot, event: &Event) {
+    /// As [`Positions::pass`], for an event that comes as it was written: how long that took is of interest.
+    fn pass_live(&mut self, slot: Slot, event: &Event) {
+        if self.pass(slot, event) {
+            let at = event.edited_at;
+            self.tally.live_since = Some(self.tally.live_since.map_or(at, |since| since.min(at)));
+        }
+    }
+
+    /// A source takes its next event. Answers whether it wants it.
+    fn pass(&mut self, slot: Slot, event: &Event) -> bool {
         if let Some(Live { source: Source::Listener(listener), .. }) = self.get_mut(slot) {
             listener.learn(event);
         }
-        let Some(live) = self.get(slot) else { return };
+        let Some(live) = self.get(slot) else { return false };
         let (body, format) = (live.body(event), live.format());
         if self.is_full() || body.is_some() && !self.has_room(format) {
-            return;
+            return false;
         }
-        let Some(live) = self.get_mut(slot) else { return };
+        self.count(slot, event, body.is_some());
+        let Some(live) = self.get_mut(slot) else { return false };
         let index = live.cursor.pass(event.seq, event.edited_at, body.is_some());
         self.set_moved(slot);
-        if let Some((index, body)) = index.zip(body) {
-            self.add(slot, &body, index, event.edited_at);
+        let Some((index, body)) = index.zip(body) else { return false };
+        self.trace(slot, event);
+        self.add(slot, &body, index, event.edited_at);
+        true
+    }
+
+    /// Says in the log which event is wanted by which source.
+    fn trace(&mut self, slot: Slot, event: &Event) {
+        if !enabled!(Level::DEBUG) {
+            return;
+        }
+        if let Some(source) = self.get(slot).map(|live| live.id.as_str()) {
+            debug!(source, stream = event.stream.as_str(), seq = event.seq, "matched");
+        }
+        self.traced.push((event.stream.clone(), event.seq));
+    }
+
+    /// A subscription was offered an event of its box.
+    fn count(&mut self, slot: Slot, event: &Event, wanted: bool) {
+        let of_subscription = self.get(slot).is_some_and(|live| matches!(live.source, Source::Subscription { .. }));
+        if of_subscription && event.kind.is_notified() {
+            self.tally.wanted += u64::from(wanted);
+            self.tally.unwanted += u64::from(!wanted);
         }
     }
 
@@ -525,7 +561,7 @@ impl Positions {
                 nc::end_list(&mut self.frame, self.format);
             }
             self.frames.push(std::mem::take(&mut self.frame));
-            self.made += u64::from(self.notifications);
+            self.tally.notifications += u64::from(self.notifications);
             self.notifications = 0;
         }
     }
@@ -537,9 +573,14 @@ impl Positions {
         std::mem::take(&mut self.frames)
     }
 
-    /// How many notifications there were in the frames taken since the last call.
-    pub fn take_made(&mut self) -> u64 {
-        std::mem::take(&mut self.made)
+    /// What became of what was offered since the last call; to be called when the frames are taken.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// The events in the frames taken since the last call, when somebody wants to read of them in the log.
+    pub fn take_traced(&mut self) -> Vec<(Stream, i64)> {
+        std::mem::take(&mut self.traced)
     }
 
     /// The position after each of the frames that are single notifications; none for lists.

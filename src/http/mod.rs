@@ -8,6 +8,7 @@ pub mod caller;
 pub mod client_address;
 pub mod conditional;
 pub mod connection;
+pub mod console;
 pub mod extract;
 pub mod fault;
 pub mod grants;
@@ -25,12 +26,13 @@ pub mod serve;
 pub mod state;
 pub mod tables;
 pub mod tls;
+pub mod trace;
 pub mod transport;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
@@ -61,6 +63,9 @@ pub fn router(app: App) -> Router {
         .route("/openapi.json", only("GET", get(openapi::openapi)))
         .route("/asyncapi.json", only("GET", get(openapi::asyncapi)))
         .route("/metrics", only("GET", get(metrics::metrics)))
+        .route("/console", only("GET", get(console::page)))
+        .route("/console/", only("GET", get(console::to_page)))
+        .route("/console/{file}", only("GET", get(console::part)))
         .fallback(async || fault::response(&Error::NotFound { what: "resource" }))
         .layer(from_fn_with_state(app.clone(), access::check))
         .layer(from_fn_with_state(bounds.clone(), bounds::keep))
@@ -71,7 +76,7 @@ pub fn router(app: App) -> Router {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
-    routes.layer(from_fn_with_state(bounds, bounds::announce)).with_state(app)
+    routes.layer(from_fn_with_state(bounds, bounds::announce)).layer(from_fn(trace::trace)).with_state(app)
 }
 
 /// A resource whose 405 names the verbs it has.

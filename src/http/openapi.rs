@@ -93,6 +93,9 @@ const ASYNCAPI: &str = include_str!("asyncapi.json");
         super::grants::create,
         super::grants::read,
         super::grants::delete,
+        super::console::page,
+        super::console::to_page,
+        super::console::part,
         super::ops::healthz,
         super::ops::readyz,
         super::metrics::metrics,
@@ -145,6 +148,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("targetId", "The target"),
     ("id", "The number that the server gave it"),
     ("tableName", "The table, with its schema unless that is public"),
+    ("file", "A file of the console, such as console.js"),
     ("rowKey", "The key of the row; of several columns, with commas between"),
 ];
 

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use url::{Host, Url};
 
+use super::trace::{REQUEST_ID, TRACEPARENT};
 use crate::base::{Error, Result};
 use crate::config::edge::CorsOrigins;
 
@@ -34,8 +35,10 @@ pub fn cors(origins: &CorsOrigins) -> Option<CorsLayer> {
             header::RANGE,
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("x-tocsin-user"),
+            TRACEPARENT,
+            REQUEST_ID,
         ])
-        .expose_headers([header::LOCATION, header::ETAG, header::RETRY_AFTER])
+        .expose_headers([header::LOCATION, header::ETAG, header::RETRY_AFTER, TRACEPARENT, REQUEST_ID])
         .max_age(MAX_AGE);
     Some(layer)
 }

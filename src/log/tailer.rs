@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep, timeout};
 use tokio_postgres::{Client, Statement};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::doorbell::{Ears, Key, Probe, Rung};
 use super::event::Event;
@@ -375,6 +375,7 @@ impl<'a, S: Sink> Tail<'a, S> {
         self.status.metrics.doorbell_copies.inc_by(rung.copies.len() as u64);
         let confirms = rung.copies.len() == rung.rings as usize;
         for copy in rung.copies {
+            debug!(stream = copy.stream.as_str(), seq = copy.seq, object = copy.object_id, "heard of");
             self.sink.copy(copy);
         }
         if confirms {
@@ -405,6 +406,7 @@ impl<'a, S: Sink> Tail<'a, S> {
                 next = Some(row.snapshot()?);
             }
             let Some(event) = row.event() else { continue };
+            debug!(stream = event.stream.as_str(), seq = event.seq, object = event.object_id, "tailed");
             newest = newest.max(Some(event.edited_at));
             batch.push(event);
             count += 1;

@@ -1,6 +1,7 @@
 //! What must be done from time to time, by one node or another: idempotent, bounded, cancellable.
 
 pub mod deferred;
+pub mod figures;
 pub mod terms;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Brings the schema up to date: the numbered migrations, then the replaceable files of sql/, under one lock.
 
+use std::cmp::Ordering;
+
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
@@ -83,6 +85,43 @@ pub async fn keep_others_away(client: &Client) -> anyhow::Result<()> {
         client.execute("select pg_advisory_lock($1)", &[&LOCK]).await?;
     }
     Ok(())
+}
+
+/// Which schema a database has, and which one this program is for: numbers of migrations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schema {
+    /// The newest that was applied there.
+    pub there: i64,
+    /// The newest that this program knows.
+    pub ours: i64,
+}
+
+impl Schema {
+    /// Of a database that has been migrated at least once.
+    ///
+    /// # Errors
+    /// There is no schema, or it cannot be read.
+    pub async fn of(client: &Client) -> Result<Self, tokio_postgres::Error> {
+        let newest = "select coalesce(max(version), 0)::bigint from tocsin.migrations";
+        let there = client.query_one(newest, &[]).await?.get(0);
+        let runner = embedded::migrations::runner();
+        let ours = runner.get_migrations().iter().map(|migration| i64::from(migration.version())).max().unwrap_or(0);
+        Ok(Schema { there, ours })
+    }
+
+    /// Why the program cannot work with it, if it cannot.
+    pub fn fault(self) -> Option<String> {
+        let Schema { there, ours } = self;
+        match there.cmp(&ours) {
+            Ordering::Equal => None,
+            Ordering::Less => {
+                Some(format!("the schema (V{there}) is older than this program (V{ours}): tocsin migrate"))
+            }
+            Ordering::Greater => {
+                Some(format!("the schema (V{there}) is newer than this program (V{ours}): upgrade it"))
+            }
+        }
+    }
 }
 
 /// Makes the role `tocsin_writer`, which migrations grant its rights, where roles are ours to make: in the private cluster.

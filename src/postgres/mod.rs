@@ -1,5 +1,6 @@
 //! Everything that knows how to reach Postgres: the pool, connections of one's own, migrations, the private cluster.
 
+pub mod checkup;
 pub mod embedded;
 pub mod fault;
 pub mod migrate;

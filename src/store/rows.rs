@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{Json, ToSql};
+use tracing::debug;
 
 use super::payload::Payload;
 use super::payload::upload::Claim;
@@ -59,6 +60,7 @@ pub async fn change_object(database: &Database, of: &BoxName, id: &str, patch: V
     let client = database.get().await?;
     let statement = client.prepare_cached("select tocsin.change_object($1, $2, $3)").await?;
     let row = client.query_one(&statement, &[&of.stream().as_str(), &id, &Json(patch)]).await?;
+    debug!(stream = of.stream().as_str(), object = id, "written");
     row.get::<_, Option<bool>>(0).ok_or(NO_OBJECT)
 }
 
@@ -155,6 +157,7 @@ pub async fn create_object(
     if let Some(claim) = claim {
         claim.kept();
     }
+    debug!(stream = of.stream().as_str(), object = row.get::<_, i64>(0), "written");
     Ok(Created { id: row.get(0), folder_path: row.get(1) })
 }
 
@@ -164,5 +167,6 @@ pub async fn delete_object(database: &Database, of: &BoxName, id: &str) -> Resul
     let client = database.get().await?;
     let statement = client.prepare_cached("select tocsin.end_object($1, $2, 'deleted')").await?;
     let row = client.query_one(&statement, &[&of.stream().as_str(), &id]).await?;
+    debug!(stream = of.stream().as_str(), object = id, "written");
     if row.get(0) { Ok(()) } else { Err(NO_OBJECT) }
 }

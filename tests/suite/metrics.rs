@@ -209,3 +209,51 @@ async fn a_webhook_that_fails_is_seen() {
     assert!(figure(&server.api, "tocsin_outbound_attempt_seconds_count{transport=\"webhook\"}").await >= 3.0);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_filters_want_what_comes_live_and_what_is_sent_again_is_seen() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let channel = server.api.channel("alice").await;
+    let filter = json!({ "criterion": [{ "type": "Attribute", "name": "TextContent", "value": "yes" }] });
+    let data = json!({ "callbackReference": { "notifyURL": channel["callbackURL"] }, "filter": filter });
+    let made = server.api.post("/nms/v1/default/b/subscriptions", json!({ "nmsSubscription": data })).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let sql = database.connect().await;
+    sql.batch_execute("insert into tocsin.messages (box_id, body) values ('b', 'yes'), ('b', 'no'), ('b', 'yes')")
+        .await
+        .unwrap();
+    // What was written before comes from the log, and is not late.
+    let mut deaf = Raw::open(&channel).await;
+    deaf.lists(2).await;
+    reaches(&server.api, "tocsin_events_matched_total{outcome=\"wanted\"}", 2.0).await;
+    assert_eq!(figure(&server.api, "tocsin_events_matched_total{outcome=\"unwanted\"}").await, 1.0);
+    assert_eq!(figure(&server.api, "tocsin_send_delay_seconds_count{transport=\"websocket\"}").await, 0.0);
+    eventually("one comes live", async || {
+        sql.batch_execute("insert into tocsin.messages (box_id, body) values ('b', 'yes')").await.unwrap();
+        deaf.lists(1).await;
+        let live = figure(&server.api, "tocsin_send_delay_seconds_count{transport=\"websocket\"}").await;
+        (live > 0.0).then_some(())
+    })
+    .await;
+    let delay = figure(&server.api, "tocsin_send_delay_seconds_sum{transport=\"websocket\"}").await;
+    assert!(delay > 0.0 && delay < 30.0, "{delay}");
+    drop(deaf); // it has answered no Ping
+    reaches(&server.api, "tocsin_socket_unconfirmed_notifications_total", 3.0).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_left_open_and_what_waits_are_seen() {
+    let database = Database::new().await;
+    let sql = database.connect().await;
+    let later = "select tocsin.publish('room', 'later', users => '{u}', deliver_at => now() + interval '1 day')";
+    sql.batch_execute(later).await.unwrap();
+    sql.batch_execute("begin; select pg_current_xact_id()").await.unwrap();
+    let server = Server::start(&database).await;
+    reaches(&server.api, "tocsin_deferred_waiting", 1.0).await;
+    reaches(&server.api, "tocsin_horizon_age_seconds", 5.0).await;
+    assert_eq!(figure(&server.api, "tocsin_deferred_late_seconds").await, 0.0);
+    sql.batch_execute("rollback").await.unwrap();
+    server.stop().await;
+}

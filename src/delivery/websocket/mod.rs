@@ -210,6 +210,8 @@ struct Ping {
     number: u64,
     sent_at: Instant,
     stands_for: Vec<(SourceId, Cursor)>,
+    /// How many went out before it, behind the one before.
+    notifications: u64,
 }
 
 /// Our own connChecks, to clients that answer them (Appendix I.3).
@@ -316,6 +318,8 @@ impl Session {
             debug!(channel = %self.feed.connection().channel, "closing: {close:?}");
             Box::pin(self.close(close)).await;
         }
+        let unanswered = self.ping.as_ref().map_or(0, |ping| ping.notifications);
+        self.delivery.metrics.socket_unconfirmed.inc_by(unanswered + self.feed.take_unconfirmed());
     }
 
     async fn run(&mut self) -> Result<Never, Over> {
@@ -416,7 +420,8 @@ impl Session {
         self.pings += 1;
         let stands_for = self.feed.take_moved();
         self.feed.sent(&stands_for);
-        self.ping = Some(Ping { number: self.pings, sent_at: now, stands_for });
+        let notifications = self.feed.take_unconfirmed();
+        self.ping = Some(Ping { number: self.pings, sent_at: now, stands_for, notifications });
         self.socket.add_ping(&self.pings.to_be_bytes());
     }
 

@@ -49,4 +49,5 @@ pub fn routes() -> Router<App> {
                 get(subscriptions::read).post(subscriptions::update).delete(subscriptions::delete),
             ),
         )
+        .route("/subscriptions/{subscriptionId}/explain", only("GET", get(subscriptions::explain)))
 }

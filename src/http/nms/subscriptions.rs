@@ -1,7 +1,9 @@
 //! Subscriptions of a box (rows 17 and 18 of the resource table).
 
+use axum::Json;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::Value;
 
 use crate::base::ids::{BoxName, SubscriptionId};
 use crate::base::{Error, Result};
@@ -9,9 +11,10 @@ use crate::channel::leases;
 use crate::config::Limits;
 use crate::http::access::Asking;
 use crate::http::created;
-use crate::http::extract::{Body, PathIds};
+use crate::http::extract::{Body, PathIds, Query};
 use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
+use crate::subscription::explain;
 use crate::subscription::rows::{self, Creation, Most, NewSubscription, Update};
 use crate::subscription::{Subscriber, Subscription, Target};
 use crate::wire::nms;
@@ -149,6 +152,20 @@ pub async fn update(app: App, asking: Asking, ids: PathIds, _: Reads, body: Body
     }
     call_on(&app, &answer).await?;
     Ok(Document(nms::subscription(&answer, &app.urls)))
+}
+
+/// What became of event `seq` of the box on its way to the subscription: an extension, in JSON.
+pub async fn explain(app: App, asking: Asking, ids: PathIds, query: Query) -> Result<Json<Value>> {
+    let (of, id) = (ids.store_box()?, ids.subscription()?);
+    let seq = query.get("seq").and_then(|seq| seq.parse().ok()).filter(|seq: &i64| *seq > 0);
+    let seq = seq.ok_or_else(|| Error::invalid("seq"))?;
+    let subscription = rows::get(&app.database, &of, &id).await?; // the log also tells of those that are over
+    if asking.confined_to().is_some_and(|user| !subscription.is_of(user)) {
+        return Err(rows::NO_SUBSCRIPTION);
+    }
+    app.confirmations.flush(&app.database).await?;
+    let explanation = explain::explain(&app.database, &id, Some(of.stream()), seq).await?;
+    Ok(Json(nms::explanation(&explanation)))
 }
 
 /// Ends a subscription.

@@ -93,6 +93,8 @@ pub struct Grants {
 pub struct Readiness {
     /// Whether it can.
     ready: bool,
+    /// Why it cannot.
+    reasons: Vec<String>,
     /// Whether it is leaving.
     draining: bool,
     /// `ok`, or why it cannot be reached.

@@ -89,7 +89,7 @@ async fn pages_of_named_origins_may_use_the_api() {
     assert_eq!(preflight(&server.api, EVIL).await.header("access-control-allow-origin"), "");
     let answer = server.api.send(Method::GET, "/healthz", &[("origin", APP)], None).await;
     assert_eq!(answer.header("access-control-allow-origin"), APP);
-    assert_eq!(answer.header("access-control-expose-headers"), "location,etag,retry-after");
+    assert_eq!(answer.header("access-control-expose-headers"), "location,etag,retry-after,traceparent,x-request-id");
     let foreign = server.api.send(Method::GET, "/healthz", &[("origin", EVIL)], None).await;
     assert_eq!(foreign.header("access-control-allow-origin"), "");
     server.stop().await;

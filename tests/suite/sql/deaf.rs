@@ -1,62 +1,18 @@
 //! Between the node and Postgres stands something that swallows notifications, as a transaction pooler does.
 
-use std::path::{Path, PathBuf};
-
 use tempfile::TempDir;
 use tocsin::config::DatabaseChoice;
 use tocsin::log::tailer::Mode;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
 
 use super::*;
-
-/// The type of a NotificationResponse.
-const NOTIFICATION: u8 = b'A';
-
-/// Hands on what Postgres says, message by message, but for notifications.
-async fn swallow(
-    mut from: impl tokio::io::AsyncRead + Unpin,
-    mut to: impl tokio::io::AsyncWrite + Unpin,
-) -> std::io::Result<()> {
-    loop {
-        let (kind, length) = (from.read_u8().await?, from.read_u32().await?);
-        let mut body = vec![0; length as usize - 4];
-        from.read_exact(&mut body).await?;
-        if kind != NOTIFICATION {
-            to.write_u8(kind).await?;
-            to.write_u32(length).await?;
-            to.write_all(&body).await?;
-        }
-    }
-}
-
-/// Stands in for the Postgres whose socket is at `postgres`.
-async fn pooler(listener: UnixListener, postgres: PathBuf) {
-    while let Ok((client, _)) = listener.accept().await {
-        let (from_client, to_client) = client.into_split();
-        let (from_postgres, to_postgres) = UnixStream::connect(&postgres).await.unwrap().into_split();
-        tokio::spawn(async move {
-            let (mut from, mut to) = (from_client, to_postgres);
-            tokio::select! {
-                _ = tokio::io::copy(&mut from, &mut to) => {}
-                _ = swallow(from_postgres, to_client) => {}
-            }
-        });
-    }
-}
+use crate::support::pooler::deaf;
 
 #[tokio::test]
 async fn a_node_that_cannot_hear_its_own_bell_polls_and_says_so() {
     let database = Database::new().await;
     let sql = database.connect().await;
     let dir = TempDir::new().unwrap();
-    let real: String = value(&sql, "select current_setting('unix_socket_directories')").await;
-    let real = real.trim_matches('"').to_owned();
-    let listener = UnixListener::bind(dir.path().join(".s.PGSQL.5432")).unwrap();
-    tokio::spawn(pooler(listener, Path::new(&real).join(".s.PGSQL.5432")));
-    let names = rows(&sql, "select current_user::text, current_database()::text").await;
-    let (user, name): (String, String) = (names[0].get(0), names[0].get(1));
-    let through = format!("host={} user={user} dbname={name}", dir.path().display());
+    let through = deaf(&database, &dir).await;
     let server = Server::start_as(&database, |config| config.database = DatabaseChoice::Url(through)).await;
     let api = &server.api;
     eventually("it gives up listening", async || (server.tail().mode() == Mode::Polling).then_some(())).await;

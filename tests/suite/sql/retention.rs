@@ -358,6 +358,13 @@ async fn a_server_attaches_this_month_before_it_is_ready_and_says_how_many_are_l
     let server = Server::start(&database).await;
     run(&sql, &message("b", 1)).await;
     assert_eq!(server.api.get("/readyz").await.json()["partitions"]["monthsAhead"], 3);
+    // Its own look at them, which would attach again what is dropped now, is over.
+    eventually("it has looked", async || {
+        let metrics = server.api.get("/metrics").await.text;
+        let end = metrics.lines().find_map(|line| line.strip_prefix("tocsin_log_partitions_end_timestamp_seconds "));
+        end.is_some_and(|end| end.parse::<f64>().unwrap() > 0.0).then_some(())
+    })
+    .await;
     let next = "select 'drop table tocsin.events_' || to_char(date_trunc('month', now(), 'UTC') at time zone 'UTC' + interval '2 months', 'YYYY_MM')";
     run(&sql, &value::<String>(&sql, next).await).await;
     let ready =

@@ -20,6 +20,7 @@ use super::PATIENCE;
 pub struct Api {
     pub url: String,
     http: reqwest::Client,
+    token: Option<String>,
 }
 
 /// An answer.
@@ -55,22 +56,19 @@ impl Answer {
 impl Api {
     pub fn new(url: &str) -> Api {
         let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
-        Api { url: url.to_owned(), http }
+        Api { url: url.to_owned(), http, token: None }
     }
 
     /// The same server, for one who brings this access token.
     pub fn with_token(&self, token: &str) -> Api {
-        let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
-        let headers = HeaderMap::from_iter([(reqwest::header::AUTHORIZATION, value)]);
-        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().default_headers(headers).build().unwrap();
-        Api { url: self.url.clone(), http }
+        Api { token: Some(token.to_owned()), ..self.clone() }
     }
 
     /// Of a server by https, whose certificate this CA must have issued.
     pub fn trusting(url: &str, ca: &str) -> Api {
         let ca = reqwest::Certificate::from_pem(ca.as_bytes()).unwrap();
         let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().tls_certs_only([ca]).build().unwrap();
-        Api { url: url.to_owned(), http }
+        Api { url: url.to_owned(), http, token: None }
     }
 
     /// Whether the server is there, and trusted.
@@ -93,6 +91,9 @@ impl Api {
     ) -> Answer {
         let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
         let mut request = self.http.request(method, url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
         for (name, value) in headers {
             request = request.header(*name, HeaderValue::from_str(value).unwrap());
         }

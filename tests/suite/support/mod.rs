@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod client;
 pub mod poll;
+pub mod pooler;
 pub mod postgres;
 pub mod raw;
 pub mod server;

@@ -44,6 +44,7 @@ impl Server {
             allow_private_targets: false,
             drain_seconds: 5,
             edge: Default::default(),
+            telemetry: Default::default(),
             secret_key_file: None,
             event_types: Vec::new(),
             groups: Default::default(),
