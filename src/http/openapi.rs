@@ -60,6 +60,7 @@ const ASYNCAPI: &str = include_str!("asyncapi.json");
         super::nms::subscriptions::create,
         super::nms::subscriptions::read,
         super::nms::subscriptions::update,
+        super::nms::subscriptions::explain,
         super::nms::subscriptions::delete,
         super::inbox::event_types::list,
         super::inbox::event_types::declare,
@@ -156,6 +157,10 @@ const VARIABLES: &[(&str, &str)] = &[
 const FOR_A_USER: &[&str] =
     &["/api/notifications", "/api/deferred", "/api/events", "/api/rooms/", "/ws/notifications", "/ws/rooms/"];
 
+/// Where a format is not chosen: what is asked is JSON, or in the formats of its subscriptions.
+const ALWAYS_JSON: &[&str] =
+    &["/api/tables", "/poll/", "/large/", "/explain", "/healthz", "/readyz", "/metrics", "/asyncapi.json"];
+
 /// Adds what holds for many requests alike.
 fn complete(document: &mut Value) {
     document["info"] = json!({
@@ -190,10 +195,7 @@ fn complete_operation(path: &str, verb: &str, operation: &mut Value) {
         Access::Secret => json!([{}, { "bearer": [] }]),
         Access::Scopes(scopes) => scopes.iter().map(|scope| json!({ "bearer": [scope] })).collect(),
     };
-    let represented = !["/api/tables", "/poll/", "/large/", "/healthz", "/readyz", "/metrics", "/asyncapi.json"]
-        .iter()
-        .any(|other| path.starts_with(other))
-        && add_xml(&mut operation["responses"]);
+    let represented = !ALWAYS_JSON.iter().any(|part| path.contains(part)) && add_xml(&mut operation["responses"]);
     let body = operation.get("requestBody").is_some();
     if body && !path.starts_with("/api/tables") && path != "/api/notifications" && !path.ends_with("/targets") {
         add_xml_to(&mut operation["requestBody"]);

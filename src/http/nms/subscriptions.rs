@@ -155,6 +155,11 @@ pub async fn update(app: App, asking: Asking, ids: PathIds, _: Reads, body: Body
 }
 
 /// What became of event `seq` of the box on its way to the subscription: an extension, in JSON.
+#[utoipa::path(
+    get, path = "/nms/v1/{storeName}/{boxId}/subscriptions/{subscriptionId}/explain", tag = "subscriptions", operation_id = "explainDelivery",
+    params(("seq" = i64, Query, description = "The event's lastModSeq")),
+    responses((status = 200, body = schema::nms::Explanation))
+)]
 pub async fn explain(app: App, asking: Asking, ids: PathIds, query: Query) -> Result<Json<Value>> {
     let (of, id) = (ids.store_box()?, ids.subscription()?);
     let seq = query.get("seq").and_then(|seq| seq.parse().ok()).filter(|seq: &i64| *seq > 0);

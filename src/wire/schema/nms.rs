@@ -538,3 +538,17 @@ pub struct NmsEventList {
     /// Its number, counted by the subscription.
     index: i64,
 }
+
+/// What became of an event on its way to a subscription.
+#[derive(ToSchema)]
+pub struct Explanation {
+    /// In a word.
+    verdict: String,
+    /// In a sentence.
+    why: String,
+    /// The index that it was, or will be, delivered with.
+    index: Option<i64>,
+    /// What the verdict rests on, by names.
+    #[schema(value_type = Object)]
+    facts: serde_json::Value,
+}

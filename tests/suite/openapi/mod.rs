@@ -243,6 +243,8 @@ async fn answers_are_as_they_are_described() {
         told.ask("post", &format!("{of}/objects/operations/search"), Some(search)).await;
     }
     told.ask("post", text(&channel["channelData"]["channelURL"]), None).await;
+    told.ask("get", &format!("{subscription}/explain?seq=1"), None).await;
+    told.ask("get", &format!("{subscription}/explain?seq=none"), None).await;
 
     let folder = json!({ "folder": { "parentFolderPath": "/", "name": "Archive" } });
     let folder = told.ask("post", &format!("{of}/folders"), Some(folder)).await.json();
