@@ -75,7 +75,7 @@ fn needs(route: &str, method: &Method) -> Needs {
     }
     const TELLERS: Scopes = Scopes::PUBLISH.or(Scopes::ROOMS);
     match route {
-        "/healthz" | "/readyz" | "/callback/{token}" => Needs::Nothing,
+        "/healthz" | "/readyz" | "/callback/{token}" | "/openapi.json" | "/asyncapi.json" => Needs::Nothing,
         "/console" | "/console/" | "/console/{file}" => Needs::Nothing,
         "/ws/{token}" | "/poll/{token}" | "/large/{token}" => Needs::Secret,
         "/metrics" if reads => with(Scopes::METRICS, Of::Caller),
@@ -91,6 +91,29 @@ fn needs(route: &str, method: &Method) -> Needs {
         "/api/grants" | "/api/grants/{id}" => with(Scopes::GRANT, Of::Caller),
         _ if route.starts_with("/api/notifications") => with(Scopes::INBOX, Of::Inbox),
         _ => Needs::Admin,
+    }
+}
+
+/// What a request needs, as its documentation says it.
+pub(super) enum Access {
+    /// Nothing.
+    Open,
+    /// A secret in its URL.
+    Secret,
+    /// A token with any of these scopes.
+    Scopes(Vec<String>),
+}
+
+/// What a request to a route, by its template, needs.
+pub(super) fn access(route: &str, method: &Method) -> Access {
+    match needs(route, method) {
+        Needs::Nothing => Access::Open,
+        Needs::Secret => Access::Secret,
+        Needs::Scope(scopes, ..) => {
+            let enough = Scopes::known().filter(|name| Scopes::named([*name]).has_any(scopes));
+            Access::Scopes(enough.map(str::to_owned).collect())
+        }
+        Needs::Admin => Access::Scopes(vec!["tocsin.admin".to_owned()]),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::channel::rows::{self, Callback, Pending};
 use crate::inbox;
 use crate::wire::callback;
 use crate::wire::inbox::release_of;
+use crate::wire::schema;
 
 /// Where a sender names its notification, the better place first.
 const KEY_HEADERS: [&str; 2] = ["Idempotency-Key", "Message-ID"];
@@ -24,6 +25,16 @@ const KEY_CHARS_MAX: usize = 255;
 
 /// Takes a notification with any root element: 204 when it is in the log. With `deliver_at`, `countdown` or `condition` in
 /// the query, it is held until then: 202.
+#[utoipa::path(
+    post, path = "/callback/{token}", tag = "delivery", operation_id = "postNotification",
+    request_body = schema::nc::AnyNotification,
+    params(
+        ("deliver_at" = Option<String>, Query, description = "Not before this moment (RFC 3339)"),
+        ("countdown" = Option<f64>, Query, description = "Not before so many seconds; instead"),
+        ("condition" = Option<String>, Query, description = "Only if this holds then; JSON"),
+    ),
+    responses((status = 204), (status = 202, body = schema::nc::Waits))
+)]
 pub async fn post(app: App, ids: PathIds, query: Query, request: Request) -> Result<Response> {
     let channel = admit(&app, &ids)?;
     let release = release_of(query.get("deliver_at"), query.get("countdown"), query.get("condition"))?;

@@ -14,10 +14,15 @@ use crate::auth::rows;
 use crate::base::ids::UserId;
 use crate::base::{Error, Result};
 use crate::log::event::token as moment;
+use crate::wire::schema;
 
 const NO_GRANT: Error = Error::NotFound { what: "grant" };
 
 /// The grants of what is the caller's own, and those to the caller; or all.
+#[utoipa::path(
+    get, path = "/api/grants", tag = "grants", operation_id = "listGrants",
+    responses((status = 200, body = schema::tables::Grants))
+)]
 pub async fn list(app: App, asking: Asking, _: Reads) -> Result<Document> {
     let grants = rows::list(&app.database, asking.confined_to().map(UserId::as_str)).await?;
     let results: Vec<Value> = grants.iter().map(shown).collect();
@@ -25,6 +30,11 @@ pub async fn list(app: App, asking: Asking, _: Reads) -> Result<Document> {
 }
 
 /// One more, or more rights for one who has some: `{"grantee": ..., "resource": "box/default/...", "rights": ["read"]}`.
+#[utoipa::path(
+    post, path = "/api/grants", tag = "grants", operation_id = "grant",
+    request_body = schema::tables::Grant,
+    responses((status = 201, body = schema::tables::Grant))
+)]
 pub async fn create(app: App, asking: Asking, _: Reads, body: Body) -> Result<Response> {
     let mut fields = body.fields("grant")?;
     let grantee = fields.required("grantee")?;
@@ -44,12 +54,20 @@ pub async fn create(app: App, asking: Asking, _: Reads, body: Body) -> Result<Re
 }
 
 /// One of them.
+#[utoipa::path(
+    get, path = "/api/grants/{id}", tag = "grants", operation_id = "readGrant",
+    responses((status = 200, body = schema::tables::Grant))
+)]
 pub async fn read(app: App, asking: Asking, ids: PathIds, _: Reads) -> Result<Document> {
     let grant = find(&app, &asking, &ids, |grant, user| is_of(grant, user) || grant.grantee == user).await?;
     Ok(Document(shown(&grant)))
 }
 
 /// Takes one back; what rested on it ends.
+#[utoipa::path(
+    delete, path = "/api/grants/{id}", tag = "grants", operation_id = "revoke",
+    responses((status = 204))
+)]
 pub async fn delete(app: App, asking: Asking, ids: PathIds) -> Result<StatusCode> {
     let grant = find(&app, &asking, &ids, is_of).await?;
     if rows::revoke(&app.database, grant.id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(NO_GRANT) }

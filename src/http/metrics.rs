@@ -17,6 +17,10 @@ use crate::log::tailer::Mode;
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Everything that is measured.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations", operation_id = "metrics",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text"))
+)]
 pub async fn metrics(app: App) -> Result<Response> {
     look(&app);
     let text = app.metrics.text().map_err(Error::internal)?;

@@ -16,6 +16,7 @@ pub mod inbox;
 pub mod metrics;
 pub mod nc;
 pub mod nms;
+pub mod openapi;
 pub mod ops;
 pub mod origins;
 pub mod pace;
@@ -59,6 +60,8 @@ pub fn router(app: App) -> Router {
         .route("/callback/{token}", only("POST", post(callback::post)).layer(DefaultBodyLimit::max(callback_bytes_max)))
         .route("/healthz", only("GET", get(ops::healthz)))
         .route("/readyz", only("GET", get(ops::readyz)))
+        .route("/openapi.json", only("GET", get(openapi::openapi)))
+        .route("/asyncapi.json", only("GET", get(openapi::asyncapi)))
         .route("/metrics", only("GET", get(metrics::metrics)))
         .route("/console", only("GET", get(console::page)))
         .route("/console/", only("GET", get(console::to_page)))

@@ -10,18 +10,27 @@ use serde_json::json;
 use super::state::App;
 use crate::log::tailer::Mode;
 use crate::postgres::migrate::Schema;
+use crate::wire::schema;
 
 /// The log is followed when it was read this lately: the slow poll is every second.
 const TAIL_AGE_MAX: Duration = Duration::from_secs(5);
 const NO_KEYS: &str = "none: no token can be verified";
 
 /// The process lives.
+#[utoipa::path(
+    get, path = "/healthz", tag = "operations", operation_id = "live",
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
 /// It can do its job: the database answers and has our schema, the log is followed, keys are there, and the node is not
 /// about to leave. 503 with the reasons otherwise.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations", operation_id = "ready",
+    responses((status = 200, body = schema::tables::Readiness), (status = 503, body = schema::tables::Readiness))
+)]
 pub async fn readyz(app: App) -> Response {
     let database = look_at_database(&app).await;
     let reasons = reasons(&app, &database);

@@ -20,6 +20,7 @@ mod metrics;
 mod nc;
 mod nms;
 mod nodes;
+mod openapi;
 mod outbound;
 mod sql;
 mod support;

@@ -11,8 +11,17 @@ use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
 use crate::inbox::{NOT_DEFERRED, rows};
 use crate::wire::inbox as wire;
+use crate::wire::schema;
 
 /// What waits of the caller's, in the order in which it came.
+#[utoipa::path(
+    get, path = "/api/deferred", tag = "inbox", operation_id = "listDeferred",
+    params(
+        ("limit" = Option<u32>, Query, description = "Entries of the page"),
+        ("after" = Option<i64>, Query, description = "After this id"),
+    ),
+    responses((status = 200, body = schema::inbox::DeferredPage))
+)]
 pub async fn list(app: App, Caller(user): Caller, query: Query, _: Reads) -> Result<Document> {
     let (limit, after) = (limit(&query, &app.limits)?, number(&query, "after")?.unwrap_or(0));
     let waiting = rows::deferred(&app.database, &user, after, limit).await?;
@@ -24,12 +33,20 @@ pub async fn list(app: App, Caller(user): Caller, query: Query, _: Reads) -> Res
 }
 
 /// One of them.
+#[utoipa::path(
+    get, path = "/api/deferred/{id}", tag = "inbox", operation_id = "readDeferred",
+    responses((status = 200, body = schema::inbox::Deferred))
+)]
 pub async fn read(app: App, Caller(user): Caller, ids: PathIds, _: Reads) -> Result<Document> {
     let found = rows::get_deferred(&app.database, &user, ids.number(NOT_DEFERRED)?).await?;
     Ok(Document(wire::deferred(&found)))
 }
 
 /// Cancels one.
+#[utoipa::path(
+    delete, path = "/api/deferred/{id}", tag = "inbox", operation_id = "cancelDeferred",
+    responses((status = 204))
+)]
 pub async fn cancel(app: App, Caller(user): Caller, ids: PathIds) -> Result<StatusCode> {
     rows::cancel(&app.database, &user, ids.number(NOT_DEFERRED)?).await?;
     Ok(StatusCode::NO_CONTENT)

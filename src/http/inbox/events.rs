@@ -9,8 +9,14 @@ use crate::http::represent::Reads;
 use crate::http::state::App;
 use crate::inbox::rows;
 use crate::wire::inbox as wire;
+use crate::wire::schema;
 
 /// Makes an event, and a notification for each user in its audience, in one transaction.
+#[utoipa::path(
+    post, path = "/api/events", tag = "inbox", operation_id = "publishEvent",
+    request_body = schema::inbox::NewEvent,
+    responses((status = 201, body = schema::inbox::Published), (status = 202, body = schema::nc::Waits))
+)]
 pub async fn publish(app: App, caller: Option<Caller>, _: Reads, Audience(body): Audience) -> Result<Response> {
     let caller = caller.map(|Caller(user)| user);
     let event = wire::read_event(body.fields("event")?, caller.as_ref())?;

@@ -12,8 +12,20 @@ use crate::http::state::App;
 use crate::inbox::{NO_NOTIFICATION, Page, Place, Readed, rows};
 use crate::wire::inbox as wire;
 use crate::wire::json::moment;
+use crate::wire::schema;
 
 /// A page of them. By `offset` the newest come first, and so they do `before` an id; `after` one, the oldest.
+#[utoipa::path(
+    get, path = "/api/notifications", tag = "inbox", operation_id = "listNotifications",
+    params(
+        ("limit" = Option<u32>, Query, description = "Entries of the page"),
+        ("readed" = Option<String>, Query, description = "true, false, or a moment: read since then"),
+        ("offset" = Option<u32>, Query, description = "Leave out so many"),
+        ("before" = Option<i64>, Query, description = "Older than this id"),
+        ("after" = Option<i64>, Query, description = "Newer than this id, the oldest first"),
+    ),
+    responses((status = 200, body = schema::inbox::InboxPage))
+)]
 pub async fn list(app: App, Caller(user): Caller, query: Query, _: Reads) -> Result<Document> {
     let (limit, readed, place) = (limit(&query, &app.limits)?, readed(&query)?, place(&query)?);
     rows::open(&app.database, &user).await?;
@@ -81,28 +93,50 @@ fn repeated(query: &Query, place: Place) -> String {
 }
 
 /// One of them.
+#[utoipa::path(
+    get, path = "/api/notifications/{id}", tag = "inbox", operation_id = "readNotification",
+    responses((status = 200, body = schema::inbox::InboxNotification))
+)]
 pub async fn get(app: App, Caller(user): Caller, ids: PathIds, _: Reads) -> Result<Document> {
     let found = rows::get(&app.database, &user, ids.number(NO_NOTIFICATION)?).await?;
     Ok(Document(wire::notification(&found)))
 }
 
 /// How many are unread.
+#[utoipa::path(
+    get, path = "/api/notifications/unread-count", tag = "inbox", operation_id = "countUnread",
+    responses((status = 200, body = schema::inbox::Count))
+)]
 pub async fn count_unread(app: App, Caller(user): Caller, _: Reads) -> Result<Document> {
     Ok(counted(rows::count_unread(&app.database, &user).await?))
 }
 
 /// Marks those with these ids as read. What is not theirs is as what is not there: nothing happens to it.
+#[utoipa::path(
+    patch, path = "/api/notifications", tag = "inbox", operation_id = "readNotifications",
+    request_body = Vec<i64>,
+    responses((status = 200, body = schema::inbox::Count))
+)]
 pub async fn read_some(app: App, Caller(user): Caller, _: Reads, body: Body) -> Result<Document> {
     let ids = wire::read_ids(&body.bytes)?;
     Ok(counted(rows::read(&app.database, &user, Some(&ids)).await?))
 }
 
 /// Marks all of them as read.
+#[utoipa::path(
+    post, path = "/api/notifications/read-all", tag = "inbox", operation_id = "readAllNotifications",
+    responses((status = 200, body = schema::inbox::Count))
+)]
 pub async fn read_all(app: App, Caller(user): Caller, _: Reads) -> Result<Document> {
     Ok(counted(rows::read(&app.database, &user, None).await?))
 }
 
 /// Marks one as read. What was read stays so.
+#[utoipa::path(
+    patch, path = "/api/notifications/{id}", tag = "inbox", operation_id = "markNotification",
+    request_body = Option<schema::inbox::Read>,
+    responses((status = 200, body = schema::inbox::InboxNotification))
+)]
 pub async fn read_one(app: App, Caller(user): Caller, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let id = ids.number(NO_NOTIFICATION)?;
     if !body.bytes.is_empty() && body.fields("notification")?.boolean("readed")? == Some(false) {
@@ -113,6 +147,10 @@ pub async fn read_one(app: App, Caller(user): Caller, ids: PathIds, _: Reads, bo
 }
 
 /// Deletes one.
+#[utoipa::path(
+    delete, path = "/api/notifications/{id}", tag = "inbox", operation_id = "deleteNotification",
+    responses((status = 204))
+)]
 pub async fn delete(app: App, Caller(user): Caller, ids: PathIds) -> Result<StatusCode> {
     rows::delete(&app.database, &user, ids.number(NO_NOTIFICATION)?).await?;
     Ok(StatusCode::NO_CONTENT)

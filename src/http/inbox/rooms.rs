@@ -13,8 +13,14 @@ use crate::http::represent::Reads;
 use crate::http::state::App;
 use crate::inbox::{NewRoomMessage, rows};
 use crate::wire::inbox as wire;
+use crate::wire::schema;
 
 /// Publishes a message: to all who listen in the room, or to its recipients, whose inboxes have it too.
+#[utoipa::path(
+    post, path = "/api/rooms/{room}", tag = "inbox", operation_id = "publishToRoom",
+    request_body = schema::inbox::NewMessage,
+    responses((status = 201, body = schema::inbox::Published), (status = 202, body = schema::nc::Waits))
+)]
 pub async fn publish(
     app: App,
     asking: Asking,

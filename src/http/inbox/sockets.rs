@@ -21,13 +21,33 @@ use crate::http::represent::Reads;
 use crate::http::state::App;
 use crate::inbox::{Since, rows};
 use crate::wire::inbox as wire;
+use crate::wire::schema;
 
 /// A user's notifications, as they come and as they are read.
+#[utoipa::path(
+    get, path = "/ws/notifications", tag = "inbox", operation_id = "openInboxSocket",
+    params(
+        ("since" = Option<String>, Query, description = "Where to begin: latest, all, an id, a moment or a duration"),
+    ),
+    responses((status = 101), (status = 426))
+)]
 pub async fn inbox(app: App, asking: Asking, caller: Caller, query: Query, request: Request) -> Result<Response> {
     listen_to_inbox(app, asking, caller, query, request, false).await
 }
 
 /// The minimal form of it; without an upgrade, the list of notifications.
+#[utoipa::path(
+    get, path = "/api/notifications/", tag = "inbox", operation_id = "openMinimalSocket",
+    params(
+        ("limit" = Option<u32>, Query, description = "Entries of the page"),
+        ("readed" = Option<String>, Query, description = "true, false, or a moment: read since then"),
+        ("offset" = Option<u32>, Query, description = "Leave out so many"),
+        ("before" = Option<i64>, Query, description = "Older than this id"),
+        ("after" = Option<i64>, Query, description = "Newer than this id, the oldest first"),
+        ("since" = Option<String>, Query, description = "Where to begin: latest, all, an id, a moment or a duration"),
+    ),
+    responses((status = 200, body = schema::inbox::InboxPage), (status = 101))
+)]
 pub async fn minimal(
     app: App,
     asking: Asking,
@@ -60,6 +80,13 @@ async fn listen_to_inbox(
 }
 
 /// What is published to a room.
+#[utoipa::path(
+    get, path = "/ws/rooms/{room}", tag = "inbox", operation_id = "openRoomSocket",
+    params(
+        ("since" = Option<String>, Query, description = "Where to begin: latest, all, an id, a moment or a duration"),
+    ),
+    responses((status = 101), (status = 426))
+)]
 pub async fn room(
     app: App,
     asking: Asking,

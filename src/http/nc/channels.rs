@@ -15,8 +15,13 @@ use crate::http::state::App;
 use crate::outbound::Senders;
 use crate::wire::json::Media;
 use crate::wire::nc;
+use crate::wire::schema;
 
 /// 6.1.3: the user's live channels.
+#[utoipa::path(
+    get, path = "/notificationchannel/v1/{userId}/channels", tag = "channels", operation_id = "listChannels",
+    responses((status = 200, body = schema::nc::NotificationChannelListDocument))
+)]
 pub async fn list(app: App, ids: PathIds, _: Reads) -> Result<Document> {
     let user = ids.user()?;
     let channels = rows::list(&app.database, &user).await?;
@@ -24,6 +29,11 @@ pub async fn list(app: App, ids: PathIds, _: Reads) -> Result<Document> {
 }
 
 /// 6.1.5: a new channel, within the limits of policy; or the one that the same request made before.
+#[utoipa::path(
+    post, path = "/notificationchannel/v1/{userId}/channels", tag = "channels", operation_id = "createChannel",
+    request_body(content((schema::nc::NotificationChannelDocument = "application/json"), (String = "application/x-www-form-urlencoded"))),
+    responses((status = 201, body = schema::nc::NotificationChannelDocument), (status = 409))
+)]
 pub async fn create(
     app: App,
     asking: Asking,

@@ -14,8 +14,14 @@ use crate::http::connection::Answers;
 use crate::http::extract::{BodyOrForm, PathIds};
 use crate::http::state::App;
 use crate::wire::nc;
+use crate::wire::schema;
 
 /// 6.3.5: the notifications there are, as soon as the client's and our rules say; perhaps none.
+#[utoipa::path(
+    post, path = "/poll/{token}", tag = "delivery", operation_id = "poll",
+    request_body(content((Option<schema::nc::LongPollingRequestParametersDocument> = "application/json"), (String = "application/x-www-form-urlencoded"))),
+    responses((status = 200, body = schema::nc::NotificationListDocument), (status = 409))
+)]
 pub async fn poll(
     app: App,
     asking: Asking,
@@ -37,6 +43,11 @@ pub async fn poll(
 
 /// What was too much for a push, at the temporary channelURL (5.2.2.8): at once, and the last of it with
 /// `ncListComplete`.
+#[utoipa::path(
+    post, path = "/large/{token}", tag = "delivery", operation_id = "fetchLargeData",
+    request_body(content((Option<schema::nc::LongPollingRequestParametersDocument> = "application/json"), (String = "application/x-www-form-urlencoded"))),
+    responses((status = 200, body = schema::nc::NotificationListDocument), (status = 409))
+)]
 pub async fn fetch(
     app: App,
     asking: Asking,

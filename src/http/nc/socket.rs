@@ -20,6 +20,10 @@ use crate::http::state::App;
 use crate::wire::nc::SUBPROTOCOL;
 
 /// Opens the socket. The sub-protocol is answered when it is offered; clients that offer none are served too.
+#[utoipa::path(
+    get, path = "/ws/{token}", tag = "delivery", operation_id = "openChannelSocket",
+    responses((status = 101), (status = 426))
+)]
 pub async fn open(app: App, asking: Asking, ids: PathIds, mut request: Request) -> Result<Response> {
     app.delivery.drain.admit()?;
     let id = app.urls.channel_of_socket(ids.token()?).ok_or(NO_CHANNEL)?;

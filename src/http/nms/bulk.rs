@@ -12,8 +12,14 @@ use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
 use crate::store::rows;
 use crate::wire::nms::{self, FlagOperation, Which};
+use crate::wire::schema;
 
 /// Sets or removes flags of many objects. Nothing stops at an object that is not there.
+#[utoipa::path(
+    post, path = "/nms/v1/{storeName}/{boxId}/objects/operations/bulkUpdate", tag = "objects", operation_id = "updateObjects",
+    request_body = schema::nms::BulkUpdateDocument,
+    responses((status = 200, body = schema::nms::BulkResponseListDocument), (status = 405))
+)]
 pub async fn update(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let of = ids.store_box()?;
     let update = nms::read_bulk_update(&of, body.fields("bulkUpdate")?, &app.limits)?;
@@ -36,6 +42,11 @@ pub async fn update(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Docu
 }
 
 /// Deletes many objects.
+#[utoipa::path(
+    method(post, delete), path = "/nms/v1/{storeName}/{boxId}/objects/operations/bulkDelete", tag = "objects", operation_id = "deleteObjects",
+    request_body = schema::nms::BulkDeleteDocument,
+    responses((status = 200, body = schema::nms::BulkResponseListDocument), (status = 405))
+)]
 pub async fn delete(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let of = ids.store_box()?;
     match nms::read_bulk_delete(&of, body.fields("bulkDelete")?, &app.limits)? {

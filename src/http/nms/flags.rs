@@ -12,14 +12,24 @@ use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
 use crate::store::rows;
 use crate::wire::nms;
+use crate::wire::schema;
 
 /// All flags.
+#[utoipa::path(
+    get, path = "/nms/v1/{storeName}/{boxId}/objects/{objectId}/flags", tag = "objects", operation_id = "listFlags",
+    responses((status = 200, body = schema::nms::FlagListDocument))
+)]
 pub async fn list(app: App, ids: PathIds, _: Reads) -> Result<Document> {
     let object = rows::get_object(&app.database, &ids.store_box()?, ids.object()?).await?;
     Ok(Document(nms::flag_list(&object.state.flags, &object.of, object.id, &app.urls)))
 }
 
 /// Replaces the whole set.
+#[utoipa::path(
+    put, path = "/nms/v1/{storeName}/{boxId}/objects/{objectId}/flags", tag = "objects", operation_id = "replaceFlags",
+    request_body = schema::nms::FlagListDocument,
+    responses((status = 200, body = schema::nms::FlagListDocument))
+)]
 pub async fn replace(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.object()?);
     let flags = nms::read_flags(body.fields("flagList")?)?;
@@ -29,6 +39,10 @@ pub async fn replace(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Doc
 }
 
 /// Whether a flag is set.
+#[utoipa::path(
+    get, path = "/nms/v1/{storeName}/{boxId}/objects/{objectId}/flags/{flagName}", tag = "objects", operation_id = "readFlag",
+    responses((status = 204), (status = 404, description = "It is not set; or a requestError: there is no such object", content((schema::common::Empty = "application/json"))))
+)]
 pub async fn read(app: App, ids: PathIds, _: Reads) -> Result<Response> {
     let flag = fold(&ids.flag()?);
     let object = rows::get_object(&app.database, &ids.store_box()?, ids.object()?).await?;
@@ -37,6 +51,10 @@ pub async fn read(app: App, ids: PathIds, _: Reads) -> Result<Response> {
 }
 
 /// Sets a flag.
+#[utoipa::path(
+    put, path = "/nms/v1/{storeName}/{boxId}/objects/{objectId}/flags/{flagName}", tag = "objects", operation_id = "setFlag",
+    responses((status = 201, body = schema::common::Empty), (status = 204))
+)]
 pub async fn set(app: App, ids: PathIds, _: Reads) -> Result<Response> {
     let (of, id, flag) = (ids.store_box()?, ids.object()?, ids.flag()?);
     let newly = rows::change_object(&app.database, &of, id, json!({ "addFlags": [flag] })).await?;
@@ -44,6 +62,10 @@ pub async fn set(app: App, ids: PathIds, _: Reads) -> Result<Response> {
 }
 
 /// Removes a flag.
+#[utoipa::path(
+    delete, path = "/nms/v1/{storeName}/{boxId}/objects/{objectId}/flags/{flagName}", tag = "objects", operation_id = "unsetFlag",
+    responses((status = 204), (status = 404, description = "It is not set; or a requestError: there is no such object", content((schema::common::Empty = "application/json"))))
+)]
 pub async fn unset(app: App, ids: PathIds, _: Reads) -> Result<Response> {
     let (of, id, flag) = (ids.store_box()?, ids.object()?, ids.flag()?);
     let was_set = rows::change_object(&app.database, &of, id, json!({ "removeFlags": [flag] })).await?;

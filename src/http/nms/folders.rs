@@ -11,8 +11,14 @@ use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
 use crate::store::folders::{self, Contents, Listed, Page, Place, Wanted};
 use crate::wire::nms;
+use crate::wire::schema;
 
 /// A new folder (row 10).
+#[utoipa::path(
+    post, path = "/nms/v1/{storeName}/{boxId}/folders", tag = "folders", operation_id = "createFolder",
+    request_body = schema::nms::FolderDocument,
+    responses((status = 201, body = schema::nms::FolderDocument))
+)]
 pub async fn create(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Response> {
     let of = ids.store_box()?;
     let new = nms::read_folder(&of, body.fields("folder")?)?;
@@ -23,6 +29,17 @@ pub async fn create(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Resp
 }
 
 /// One folder, and what is in it if the client asks for that (row 11).
+#[utoipa::path(
+    get, path = "/nms/v1/{storeName}/{boxId}/folders/{folderId}", tag = "folders", operation_id = "readFolder",
+    params(
+        ("path" = Option<String>, Query, description = "Yes: show its path"),
+        ("attrFilter" = Option<Vec<String>>, Query, description = "Attributes to count: MsgCount, UnreadMsgCount, Size, and the same with Subtree before"),
+        ("listFilter" = Option<String>, Query, description = "Subfolders, Objects or All: list what is in it"),
+        ("maxEntries" = Option<u32>, Query, description = "Entries of the list"),
+        ("fromCursor" = Option<String>, Query, description = "Where to go on"),
+    ),
+    responses((status = 200, body = schema::nms::FolderDocument))
+)]
 pub async fn read(app: App, ids: PathIds, query: Query, _: Reads) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.folder()?);
     let path = match query.get("path") {
@@ -67,18 +84,31 @@ fn page(id: i64, query: &Query, limits: &Limits) -> Result<Option<Page>> {
 }
 
 /// Deletes a folder with everything in it (row 11).
+#[utoipa::path(
+    delete, path = "/nms/v1/{storeName}/{boxId}/folders/{folderId}", tag = "folders", operation_id = "deleteFolder",
+    responses((status = 204))
+)]
 pub async fn delete(app: App, ids: PathIds) -> Result<StatusCode> {
     folders::delete(&app.database, &ids.store_box()?, ids.folder()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The name of a folder (row 12).
+#[utoipa::path(
+    get, path = "/nms/v1/{storeName}/{boxId}/folders/{folderId}/folderName", tag = "folders", operation_id = "readFolderName",
+    responses((status = 200, body = schema::nms::FolderNameDocument))
+)]
 pub async fn read_name(app: App, ids: PathIds, _: Reads) -> Result<Document> {
     let folder = folders::get(&app.database, &ids.store_box()?, ids.folder()?).await?;
     Ok(Document(nms::name(&folder.name)))
 }
 
 /// Gives a folder another name (row 12).
+#[utoipa::path(
+    put, path = "/nms/v1/{storeName}/{boxId}/folders/{folderId}/folderName", tag = "folders", operation_id = "renameFolder",
+    request_body = schema::nms::FolderNameDocument,
+    responses((status = 200, body = schema::nms::FolderNameDocument))
+)]
 pub async fn rename(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.folder()?);
     let name = nms::read_name(body.media, &body.bytes)?;

@@ -10,9 +10,15 @@ use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
 use crate::store::moves::{self, Moved, Outcome, Sources};
 use crate::wire::nms::{self, TargetSource};
+use crate::wire::schema;
 use crate::wire::urls::Urls;
 
 /// Copies items, folders with everything in them (row 15).
+#[utoipa::path(
+    post, path = "/nms/v1/{storeName}/{boxId}/folders/operations/copyToFolder", tag = "folders", operation_id = "copyToFolder",
+    request_body = schema::nms::TargetSourceRefDocument,
+    responses((status = 200, body = schema::nms::BulkResponseListDocument))
+)]
 pub async fn copy(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let (of, wish) = (ids.store_box()?, wish(&app, &body)?);
     let items_max = app.limits.copied_items_max;
@@ -21,6 +27,11 @@ pub async fn copy(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Docume
 }
 
 /// Moves items (row 16).
+#[utoipa::path(
+    post, path = "/nms/v1/{storeName}/{boxId}/folders/operations/moveToFolder", tag = "folders", operation_id = "moveToFolder",
+    request_body = schema::nms::TargetSourceRefDocument,
+    responses((status = 200, body = schema::nms::BulkResponseListDocument))
+)]
 pub async fn relocate(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let (of, wish) = (ids.store_box()?, wish(&app, &body)?);
     let moved = moves::relocate(&app.database, &of, target(&of, &wish)?, &sources(&of, &wish)).await?;

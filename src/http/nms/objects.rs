@@ -16,6 +16,7 @@ use crate::http::represent::{Reads, Tagged};
 use crate::http::state::App;
 use crate::store::{NewObject, rows};
 use crate::wire::nms;
+use crate::wire::schema;
 
 /// The attribute that a short text becomes (spec/nms 1.2).
 const TEXT_CONTENT: &str = "TextContent";
@@ -23,6 +24,11 @@ const TEXT_CONTENT: &str = "TextContent";
 const CONTENT_TYPE: &str = "Content-Type";
 
 /// A new object, with a payload or without (row 1).
+#[utoipa::path(
+    post, path = "/nms/v1/{storeName}/{boxId}/objects", tag = "objects", operation_id = "createObject",
+    request_body(content((schema::nms::ObjectDocument = "application/json"), (schema::nms::ObjectForm = "multipart/form-data"))),
+    responses((status = 201, body = schema::nms::ReferenceDocument))
+)]
 pub async fn create(app: App, ids: PathIds, _: Reads, request: Request) -> Result<Response> {
     let of = ids.store_box()?;
     // Encodings may make a payload three times as long on the wire.
@@ -43,6 +49,11 @@ pub async fn create(app: App, ids: PathIds, _: Reads, request: Request) -> Resul
 }
 
 /// Many new objects, each by itself (row 9).
+#[utoipa::path(
+    post, path = "/nms/v1/{storeName}/{boxId}/objects/operations/bulkCreation", tag = "objects", operation_id = "createObjects",
+    request_body(content((schema::nms::ObjectListDocument = "application/json"), (schema::nms::ObjectForm = "multipart/form-data"))),
+    responses((status = 200, body = schema::nms::BulkResponseListDocument))
+)]
 pub async fn create_many(app: App, ids: PathIds, _: Reads, request: Request) -> Result<Response> {
     let of = ids.store_box()?;
     let (root, form) = form::open(request, &app, app.limits.body_bytes_max + app.limits.bulk_bytes_max).await?;
@@ -132,12 +143,20 @@ async fn store(app: &App, of: &BoxName, mut object: NewObject, attached: Attache
 }
 
 /// One object (row 2).
+#[utoipa::path(
+    get, path = "/nms/v1/{storeName}/{boxId}/objects/{objectId}", tag = "objects", operation_id = "readObject",
+    responses((status = 200, body = schema::nms::ObjectDocument), (status = 304))
+)]
 pub async fn read(app: App, ids: PathIds, _: Reads) -> Result<Tagged> {
     let object = rows::get_object(&app.database, &ids.store_box()?, ids.object()?).await?;
     Ok(Tagged(nms::object(&object, &app.urls)))
 }
 
 /// Deletes an object (row 2).
+#[utoipa::path(
+    delete, path = "/nms/v1/{storeName}/{boxId}/objects/{objectId}", tag = "objects", operation_id = "deleteObject",
+    responses((status = 204))
+)]
 pub async fn delete(app: App, ids: PathIds) -> Result<StatusCode> {
     rows::delete_object(&app.database, &ids.store_box()?, ids.object()?).await?;
     Ok(StatusCode::NO_CONTENT)

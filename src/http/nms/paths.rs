@@ -9,8 +9,16 @@ use crate::http::represent::{Document, Reads};
 use crate::http::state::App;
 use crate::store::folders;
 use crate::wire::nms;
+use crate::wire::schema;
 
 /// The object at a path (row 8).
+#[utoipa::path(
+    get, path = "/nms/v1/{storeName}/{boxId}/objects/operations/pathToId", tag = "objects", operation_id = "findObjectByPath",
+    params(
+        ("path" = Option<String>, Query, description = "The path"),
+    ),
+    responses((status = 200, body = schema::nms::ReferenceDocument))
+)]
 pub async fn object(app: App, ids: PathIds, query: Query, _: Reads) -> Result<Document> {
     const NO_OBJECT: Error = Error::NotFound { what: "object" };
     let of = ids.store_box()?;
@@ -23,6 +31,11 @@ pub async fn object(app: App, ids: PathIds, query: Query, _: Reads) -> Result<Do
 }
 
 /// The objects at paths (row 8).
+#[utoipa::path(
+    post, path = "/nms/v1/{storeName}/{boxId}/objects/operations/pathToId", tag = "objects", operation_id = "findObjectsByPath",
+    request_body = schema::nms::PathListDocument,
+    responses((status = 200, body = schema::nms::BulkResponseListDocument))
+)]
 pub async fn objects(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let of = ids.store_box()?;
     let paths = nms::read_paths(body.fields("pathList")?, app.limits.references_max)?;
@@ -40,6 +53,13 @@ pub async fn objects(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Doc
 }
 
 /// The folder at a path; without one the root folder, of which each box has one (row 14).
+#[utoipa::path(
+    get, path = "/nms/v1/{storeName}/{boxId}/folders/operations/pathToId", tag = "folders", operation_id = "findFolderByPath",
+    params(
+        ("path" = Option<String>, Query, description = "The path"),
+    ),
+    responses((status = 200, body = schema::nms::ReferenceDocument))
+)]
 pub async fn folder(app: App, ids: PathIds, query: Query, _: Reads) -> Result<Document> {
     const NO_FOLDER: Error = Error::NotFound { what: "folder" };
     let of = ids.store_box()?;
@@ -50,6 +70,11 @@ pub async fn folder(app: App, ids: PathIds, query: Query, _: Reads) -> Result<Do
 }
 
 /// The folders at paths (row 14).
+#[utoipa::path(
+    post, path = "/nms/v1/{storeName}/{boxId}/folders/operations/pathToId", tag = "folders", operation_id = "findFoldersByPath",
+    request_body = schema::nms::PathListDocument,
+    responses((status = 200, body = schema::nms::BulkResponseListDocument))
+)]
 pub async fn folders(app: App, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let of = ids.store_box()?;
     let paths = nms::read_paths(body.fields("pathList")?, app.limits.references_max)?;

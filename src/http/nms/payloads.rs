@@ -21,6 +21,10 @@ const HARMLESS: [(HeaderName, HeaderValue); 2] = [
 ];
 
 /// All of a payload, or a range of it (row 5).
+#[utoipa::path(
+    get, path = "/nms/v1/{storeName}/{boxId}/objects/{objectId}/payload", tag = "objects", operation_id = "readPayload",
+    responses((status = 200, body = Vec<u8>, content_type = "*/*"), (status = 206, body = Vec<u8>, content_type = "*/*"), (status = 304), (status = 416))
+)]
 pub async fn read(app: App, ids: PathIds, method: Method, headers: HeaderMap) -> Result<Response> {
     let stored = payload::of_object(&app.database, &ids.store_box()?, ids.object()?).await?;
     // Of a payload that is not multipart, the whole is its only part.
@@ -38,6 +42,10 @@ pub async fn read(app: App, ids: PathIds, method: Method, headers: HeaderMap) ->
 }
 
 /// One part of a payload, or a range of it (row 6).
+#[utoipa::path(
+    get, path = "/nms/v1/{storeName}/{boxId}/objects/{objectId}/payloadParts/{payloadPartId}", tag = "objects", operation_id = "readPayloadPart",
+    responses((status = 200, body = Vec<u8>, content_type = "*/*"), (status = 206, body = Vec<u8>, content_type = "*/*"), (status = 304), (status = 416))
+)]
 pub async fn read_part(app: App, ids: PathIds, method: Method, headers: HeaderMap) -> Result<Response> {
     let (of, object, number) = (ids.store_box()?, ids.object()?, ids.payload_part()?);
     let stored = payload::of_object(&app.database, &of, object).await?;

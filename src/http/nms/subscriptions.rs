@@ -18,8 +18,13 @@ use crate::subscription::explain;
 use crate::subscription::rows::{self, Creation, Most, NewSubscription, Update};
 use crate::subscription::{Subscriber, Subscription, Target};
 use crate::wire::nms;
+use crate::wire::schema;
 
 /// The live subscriptions of the box: those of the caller.
+#[utoipa::path(
+    get, path = "/nms/v1/{storeName}/{boxId}/subscriptions", tag = "subscriptions", operation_id = "listSubscriptions",
+    responses((status = 200, body = schema::nms::NmsSubscriptionListDocument))
+)]
 pub async fn list(app: App, asking: Asking, ids: PathIds, _: Reads) -> Result<Document> {
     let of = ids.store_box()?;
     app.confirmations.flush(&app.database).await?;
@@ -30,6 +35,11 @@ pub async fn list(app: App, asking: Asking, ids: PathIds, _: Reads) -> Result<Do
 
 /// A new subscription that delivers to one of our channels or to a URL of its client; or the one that the same request
 /// made before.
+#[utoipa::path(
+    post, path = "/nms/v1/{storeName}/{boxId}/subscriptions", tag = "subscriptions", operation_id = "createSubscription",
+    request_body = schema::nms::NmsSubscriptionDocument,
+    responses((status = 201, body = schema::nms::NmsSubscriptionDocument), (status = 409))
+)]
 pub async fn create(app: App, asking: Asking, ids: PathIds, _: Reads, body: Body) -> Result<Response> {
     let of = ids.store_box()?;
     let spoken = body.format();
@@ -109,6 +119,10 @@ async fn call_on(app: &App, subscription: &Subscription) -> Result<()> {
 }
 
 /// One subscription: index and restartToken are those of the next list after what the client confirmed.
+#[utoipa::path(
+    get, path = "/nms/v1/{storeName}/{boxId}/subscriptions/{subscriptionId}", tag = "subscriptions", operation_id = "readSubscription",
+    responses((status = 200, body = schema::nms::NmsSubscriptionDocument))
+)]
 pub async fn read(app: App, asking: Asking, ids: PathIds, _: Reads) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.subscription()?);
     admit(&app, &asking, &of, &id).await?;
@@ -118,6 +132,11 @@ pub async fn read(app: App, asking: Asking, ids: PathIds, _: Reads) -> Result<Do
 }
 
 /// Prolongs a subscription, or starts it again from a restartToken.
+#[utoipa::path(
+    post, path = "/nms/v1/{storeName}/{boxId}/subscriptions/{subscriptionId}", tag = "subscriptions", operation_id = "updateSubscription",
+    request_body = schema::nms::NmsSubscriptionUpdateDocument,
+    responses((status = 200, body = schema::nms::NmsSubscriptionDocument))
+)]
 pub async fn update(app: App, asking: Asking, ids: PathIds, _: Reads, body: Body) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.subscription()?);
     let wish = nms::read_subscription_update(body.fields("nmsSubscriptionUpdate")?)?;
@@ -136,6 +155,11 @@ pub async fn update(app: App, asking: Asking, ids: PathIds, _: Reads, body: Body
 }
 
 /// What became of event `seq` of the box on its way to the subscription: an extension, in JSON.
+#[utoipa::path(
+    get, path = "/nms/v1/{storeName}/{boxId}/subscriptions/{subscriptionId}/explain", tag = "subscriptions",
+    operation_id = "explainDelivery", params(("seq" = i64, Query, description = "The event, by its lastModSeq")),
+    responses((status = 200, body = schema::nms::Explanation))
+)]
 pub async fn explain(app: App, asking: Asking, ids: PathIds, query: Query) -> Result<Json<Value>> {
     let (of, id) = (ids.store_box()?, ids.subscription()?);
     let seq = query.get("seq").and_then(|seq| seq.parse().ok()).filter(|seq: &i64| *seq > 0);
@@ -150,6 +174,10 @@ pub async fn explain(app: App, asking: Asking, ids: PathIds, query: Query) -> Re
 }
 
 /// Ends a subscription.
+#[utoipa::path(
+    delete, path = "/nms/v1/{storeName}/{boxId}/subscriptions/{subscriptionId}", tag = "subscriptions", operation_id = "deleteSubscription",
+    responses((status = 204))
+)]
 pub async fn delete(app: App, asking: Asking, ids: PathIds) -> Result<StatusCode> {
     let (of, id) = (ids.store_box()?, ids.subscription()?);
     admit(&app, &asking, &of, &id).await?;

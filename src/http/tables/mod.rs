@@ -13,6 +13,7 @@ use crate::auth::grants::{EVERY, Kind};
 use crate::auth::rows as grants;
 use crate::base::Result;
 use crate::wire;
+use crate::wire::schema;
 
 /// Below `/api/tables`.
 pub fn routes() -> Router<App> {
@@ -23,6 +24,10 @@ pub fn routes() -> Router<App> {
 }
 
 /// The tables that are watched: those that the caller may read.
+#[utoipa::path(
+    get, path = "/api/tables", tag = "tables", operation_id = "listTables",
+    responses((status = 200, body = schema::tables::WatchedTables))
+)]
 pub async fn list(app: App, asking: Asking) -> Result<Json<Value>> {
     let mut watched = crate::tables::rows::list(&app.database).await?;
     if let Some(user) = asking.confined_to() {

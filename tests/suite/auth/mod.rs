@@ -5,7 +5,7 @@ mod jwks;
 mod others;
 mod program;
 mod quotas;
-mod scopes;
+pub mod scopes;
 mod secrets;
 mod sockets;
 mod tokens;
