@@ -31,28 +31,16 @@ fn file(name: &str) -> Option<File> {
 }
 
 /// The page.
-#[utoipa::path(
-    get, path = "/console", tag = "console", operation_id = "console",
-    responses((status = 200, body = String, content_type = "text/html"), (status = 304))
-)]
 pub async fn page(asked: HeaderMap) -> Response {
     serve(PAGE, &asked)
 }
 
 /// What its address may also be taken for.
-#[utoipa::path(
-    get, path = "/console/", tag = "console", operation_id = "toConsole",
-    responses((status = 308))
-)]
 pub async fn to_page() -> Redirect {
     Redirect::permanent("../console")
 }
 
 /// Its scripts and styles.
-#[utoipa::path(
-    get, path = "/console/{file}", tag = "console", operation_id = "consoleFile",
-    responses((status = 200, content((String = "text/javascript"), (String = "text/css"))), (status = 304))
-)]
 pub async fn part(Path(name): Path<String>, asked: HeaderMap) -> Result<Response> {
     let file = file(&name).ok_or(Error::NotFound { what: "resource" })?;
     Ok(serve(file, &asked))

@@ -60,8 +60,8 @@ const ASYNCAPI: &str = include_str!("asyncapi.json");
         super::nms::subscriptions::create,
         super::nms::subscriptions::read,
         super::nms::subscriptions::update,
-        super::nms::subscriptions::explain,
         super::nms::subscriptions::delete,
+        super::nms::subscriptions::explain,
         super::inbox::event_types::list,
         super::inbox::event_types::declare,
         super::inbox::groups::list,
@@ -94,9 +94,6 @@ const ASYNCAPI: &str = include_str!("asyncapi.json");
         super::grants::create,
         super::grants::read,
         super::grants::delete,
-        super::console::page,
-        super::console::to_page,
-        super::console::part,
         super::ops::healthz,
         super::ops::readyz,
         super::metrics::metrics,
@@ -149,7 +146,6 @@ const VARIABLES: &[(&str, &str)] = &[
     ("targetId", "The target"),
     ("id", "The number that the server gave it"),
     ("tableName", "The table, with its schema unless that is public"),
-    ("file", "A file of the console, such as console.js"),
     ("rowKey", "The key of the row; of several columns, with commas between"),
 ];
 

@@ -156,8 +156,8 @@ pub async fn update(app: App, asking: Asking, ids: PathIds, _: Reads, body: Body
 
 /// What became of event `seq` of the box on its way to the subscription: an extension, in JSON.
 #[utoipa::path(
-    get, path = "/nms/v1/{storeName}/{boxId}/subscriptions/{subscriptionId}/explain", tag = "subscriptions", operation_id = "explainDelivery",
-    params(("seq" = i64, Query, description = "The event's lastModSeq")),
+    get, path = "/nms/v1/{storeName}/{boxId}/subscriptions/{subscriptionId}/explain", tag = "subscriptions",
+    operation_id = "explainDelivery", params(("seq" = i64, Query, description = "The event, by its lastModSeq")),
     responses((status = 200, body = schema::nms::Explanation))
 )]
 pub async fn explain(app: App, asking: Asking, ids: PathIds, query: Query) -> Result<Json<Value>> {

@@ -539,16 +539,16 @@ pub struct NmsEventList {
     index: i64,
 }
 
-/// What became of an event on its way to a subscription.
+/// What became of an event on its way to a subscription: an extension.
 #[derive(ToSchema)]
 pub struct Explanation {
-    /// In a word.
+    /// In one word, as `delivered` or `never`.
     verdict: String,
     /// In a sentence.
     why: String,
-    /// The index that it was, or will be, delivered with.
+    /// The index of its list, once it has one.
     index: Option<i64>,
-    /// What the verdict rests on, by names.
+    /// What else is known, by name.
     #[schema(value_type = Object)]
     facts: serde_json::Value,
 }

@@ -116,7 +116,8 @@ async fn it_has_every_route_with_every_verb_and_nothing_else() {
             (verb.to_uppercase(), parts.join("/"))
         })
         .collect();
-    let there = routes();
+    let mut there = routes();
+    there.retain(|(_, path)| !path.starts_with("/console")); // a page for people
     let missing: Vec<_> = there.difference(&told).collect();
     let invented: Vec<_> = told.difference(&there).collect();
     assert!(missing.is_empty() && invented.is_empty(), "missing: {missing:?}, invented: {invented:?}");
