@@ -34,4 +34,4 @@ fi
 # Tests mostly wait, for Postgres and for each other's time to pass: more of them at once than there are processors.
 processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((processors * 2))}"
-exec cargo test --locked "$@"
+exec cargo test --locked --no-fail-fast "$@"

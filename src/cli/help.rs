@@ -33,6 +33,11 @@ Examples:
   tocsin rebuild
   tocsin rebuild --database-url postgres://tocsin@db/tocsin --while-serving";
 
+pub(super) const DOCTOR: &str = "\
+Examples:
+  tocsin doctor
+  tocsin doctor --database-url postgres://tocsin@db/tocsin --server http://127.0.0.1:8080 --output json";
+
 pub(super) const ROTATE_KEY: &str = "\
 Examples:
   tocsin rotate-key --keep 36h

@@ -61,6 +61,7 @@ enum Command {
     #[command(after_help = help::ROTATE_KEY)]
     RotateKey(rotate_key::Args),
     /// Look for what is wrong with a deployment, and say what to do about it; the exit code is 1 when something fails
+    #[command(after_help = help::DOCTOR)]
     Doctor(doctor::Args),
     /// Print the database URL, for psql "$(tocsin url)"
     #[command(after_help = help::URL)]
