@@ -6,7 +6,7 @@ create or replace function tocsin.take_callback(
 returns text language plpgsql as $$
 declare
     own_stream text := '$channel/' || channel;
-    next_seq   bigint := coalesce((select c.next_seq from tocsin.cursors c where c.source_id = channel), 2);
+    next_seq   bigint;
     waiting    bigint;
     total      bigint;
 begin
@@ -18,6 +18,10 @@ begin
     if exists (select from tocsin.callback_keys k where k.channel_id = channel and k.key = take_callback.key) then
         return 'known';
     end if;
+    -- The writers of one channel's stream stand in its queue (stamp.sql) here already: each adds to the sum that the one
+    -- before has left.
+    perform pg_advisory_xact_lock(hashtextextended(own_stream, 0));
+    next_seq := coalesce((select c.next_seq from tocsin.cursors c where c.source_id = channel), 2);
     select s.head_seq + 1 - next_seq into waiting from tocsin.streams s where s.stream = own_stream;
     total := tocsin.posted_bytes(own_stream, null);
     if waiting >= most or waiting > 0 and total - tocsin.posted_bytes(own_stream, next_seq) >= most_bytes then

@@ -399,6 +399,20 @@ async fn a_backlog_has_an_end_in_bytes_too_and_what_is_confirmed_makes_room() {
 }
 
 #[tokio::test]
+async fn however_many_post_at_once_a_backlog_has_the_same_end_in_bytes() {
+    let database = Database::new().await;
+    let limits = Limits { callbacks_pending_bytes_max: 2500, ..Limits::default() };
+    let server = Server::start_with(&database, limits).await;
+    let channel = server.api.channel("alice").await;
+    let large = json!({ "chatNotification": { "text": "x".repeat(1000) } }).to_string();
+    let posts = (0..24).map(|_| post_text(&server, &channel, &[JSON], &large));
+    let answers = futures_util::future::join_all(posts).await;
+    let taken = answers.iter().filter(|answer| answer.status == StatusCode::NO_CONTENT).count();
+    assert_eq!(taken, 3, "each sees what those before it have brought");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn five_hundred_notifications_posted_at_once_all_arrive() {
     let database = Database::new().await;
     let server = Server::start(&database).await;
