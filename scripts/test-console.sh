@@ -16,6 +16,4 @@ set_up_machine
 set_up_node
 set_up_browser
 
-cargo build --locked --quiet
-export TOCSIN=${CARGO_TARGET_DIR:-$root/target}/debug/tocsin
-exec "$node" --test --test-force-exit --test-timeout=120000 --test-reporter=spec "$@" console/test/*.test.js
+test_with_node "$@" console/test/*.test.js

@@ -42,3 +42,10 @@ set_up_browser() {
     fi
     export CHROMIUM PUPPETEER
 }
+
+# test_with_node ARGUMENT...: builds the server, which the tests start, and runs `node --test` with these.
+test_with_node() {
+    cargo build --locked --quiet
+    export TOCSIN=${CARGO_TARGET_DIR:-$root/target}/debug/tocsin
+    exec "$node" --test --test-force-exit --test-timeout=120000 --test-reporter=spec "$@"
+}

@@ -71,13 +71,13 @@ impl Jwks {
             if asked.is_some_and(|at| at.elapsed() < self.times.pause) {
                 return false;
             }
-            *asked = Some(Instant::now());
-            self.fetch_and_keep().await
+            self.fetch_and_keep(&mut asked).await
         };
         timeout(REQUEST_PATIENCE, fetched).await.unwrap_or(false)
     }
 
-    async fn fetch_and_keep(&self) -> bool {
+    async fn fetch_and_keep(&self, asked: &mut Option<Instant>) -> bool {
+        *asked = Some(Instant::now());
         match self.fetch().await {
             Ok(keys) => {
                 *self.kept.write().unwrap_or_else(PoisonError::into_inner) = Some((Arc::new(keys), Instant::now()));
@@ -114,23 +114,16 @@ impl Jwks {
         let mut backoff = Backoff::new(RETRY[0], RETRY[1]);
         let mut failing = true;
         loop {
-            let fetched = {
-                let mut asked = self.asked.lock().await;
-                *asked = Some(Instant::now());
-                tokio::select! {
-                    fetched = self.fetch_and_keep() => fetched,
-                    () = stop.cancelled() => return Ok(()),
-                }
-            };
-            if fetched && std::mem::replace(&mut failing, !fetched) {
+            let fetching = async { self.fetch_and_keep(&mut *self.asked.lock().await).await };
+            let Some(fetched) = stop.run_until_cancelled(fetching).await else { return Ok(()) };
+            if fetched && failing {
                 info!("the keys of the issuer are here");
                 backoff.reset();
             }
             failing = !fetched;
             let pause = if fetched { self.times.refresh } else { backoff.delay().min(self.times.refresh) };
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = stop.cancelled() => return Ok(()),
+            if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+                return Ok(());
             }
         }
     }

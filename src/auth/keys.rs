@@ -2,7 +2,7 @@
 //! not choose: a public key is never a secret for HMAC, and `none` is no algorithm.
 
 use anyhow::{Context, bail};
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyOperations, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 
 /// Keys of one set that are looked at; a set with more is not one of signing keys.
@@ -61,11 +61,6 @@ impl KeySet {
         let keys = set["keys"].as_array().context("no member keys")?;
         let usable = keys.iter().take(KEYS_MAX).filter_map(|key| from_jwk(&serde_json::from_value(key.clone()).ok()?));
         Ok(KeySet(usable.collect()))
-    }
-
-    /// As [`KeySet::from_jwks`].
-    pub fn of_jwks(set: &JwkSet) -> Self {
-        KeySet(set.keys.iter().take(KEYS_MAX).filter_map(from_jwk).collect())
     }
 
     /// Those of both.

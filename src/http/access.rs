@@ -23,13 +23,15 @@ use crate::auth::scope::Scopes;
 use crate::auth::token::{ACR_AUTH, Principal};
 use crate::base::ids::{BoxName, UserId};
 use crate::base::{Error, Result};
+use crate::channel::{Channel, NO_CHANNEL};
 
 /// The scheme of tokens in the header `Authorization`; OMA's examples write it in capitals.
 const SCHEME: &str = "bearer";
 /// Where browsers say a token when they open a WebSocket, since they cannot set headers.
 const TOKEN_PARAMETER: &str = "access_token";
 const NOBODY: Error = Error::Unauthenticated { how: "Send an access token: Authorization: Bearer" };
-const NOT_THERE: Error = Error::NotFound { what: "resource" };
+/// What there is not, or what is not the caller's.
+pub const NOT_THERE: Error = Error::NotFound { what: "resource" };
 
 /// What a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,6 +262,12 @@ impl Asking {
     ) -> Result<Option<Box<Pass>>> {
         let (Some(gate), Some(principal)) = (&app.gate, self.0) else { return Ok(None) };
         Pass::new(gate, &app.database, principal, scopes, resource, missing).await.map(|pass| Some(Box::new(pass)))
+    }
+
+    /// As [`Asking::pass`], for a channel, with the scope of its type or that of all.
+    pub async fn pass_to(self, app: &App, channel: &Channel, scope: Scopes) -> Result<Option<Box<Pass>>> {
+        let owner = Resource::new(Kind::User, channel.user.as_str());
+        self.pass(app, Scopes::CHANNELS_ALL.or(scope), owner, NO_CHANNEL).await
     }
 
     /// The user to whom what is shown is to be confined; `None`: everything may be shown.

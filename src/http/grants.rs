@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::access::Asking;
+use super::access::{Asking, NOT_THERE};
 use super::created;
 use super::extract::{Body, PathIds};
 use super::represent::{Document, Reads};
@@ -46,7 +46,7 @@ pub async fn create(app: App, asking: Asking, _: Reads, body: Body) -> Result<Re
     let rights: Option<Vec<Right>> = fields.texts("rights", 5)?.iter().map(|name| Right::parse(name)).collect();
     let rights = rights.filter(|rights| !rights.is_empty()).ok_or_else(|| Error::choice("rights", "read, write"))?;
     if asking.confined_to().is_some_and(|user| resource.owner() != Some(user.as_str())) {
-        return Err(Error::NotFound { what: "resource" }); // not theirs is as not there
+        return Err(NOT_THERE);
     }
     let by = asking.0.as_ref().map(|principal| principal.user.as_str());
     let grant = rows::grant(&app.database, &grantee, &resource, &rights, by).await?;

@@ -8,12 +8,12 @@ use tracing::debug;
 use super::notifications;
 use crate::auth::grants::{Kind, Resource};
 use crate::auth::scope::Scopes;
+use crate::base::Result;
 use crate::base::ids::Stream;
-use crate::base::{Error, Result};
 use crate::delivery::feed::Feed;
 use crate::delivery::listener::Listener;
 use crate::delivery::websocket::{self, Admitted};
-use crate::http::access::Asking;
+use crate::http::access::{Asking, NOT_THERE};
 use crate::http::caller::Caller;
 use crate::http::extract::{PathIds, Query};
 use crate::http::nc::socket::accept;
@@ -101,8 +101,6 @@ pub async fn room(
     let listener = Listener::Room { user: caller.map(|Caller(user)| user) };
     listen(app, Stream::of_room(&room), listener, Admitted::new(pass, seat), since, "room", request).await
 }
-
-const NOT_THERE: Error = Error::NotFound { what: "resource" };
 
 fn since(query: &Query) -> Result<Since> {
     query.get("since").map_or(Ok(Since::Latest), wire::since)

@@ -4,10 +4,9 @@ use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::auth::grants::{Kind, Resource};
 use crate::auth::scope::Scopes;
 use crate::base::Result;
-use crate::channel::{Channel, ChannelType, NO_CHANNEL, rows};
+use crate::channel::{ChannelType, NO_CHANNEL, rows};
 use crate::delivery::polling;
 use crate::http::access::Asking;
 use crate::http::connection::Answers;
@@ -36,7 +35,7 @@ pub async fn poll(
     if channel.settings.transport.channel_type() != Some(ChannelType::LongPolling) {
         return Err(NO_CHANNEL);
     }
-    admit(&app, asking, &channel, Scopes::LONG_POLL).await?;
+    asking.pass_to(&app, &channel, Scopes::LONG_POLL).await?;
     let answer = polling::poll(&app.delivery, &channel).await?;
     Ok(answered(answer, &answers))
 }
@@ -60,16 +59,10 @@ pub async fn fetch(
     nc::read_poll(body.media, &body.bytes)?;
     let channel = rows::get(&app.database, &id).await?;
     let large = channel.settings.transport.large_data_polling().ok_or(NO_CHANNEL)?;
-    admit(&app, asking, &channel, Scopes::OMA_PUSH).await?;
+    asking.pass_to(&app, &channel, Scopes::OMA_PUSH).await?;
     let most = large.max_polling_notifications.unwrap_or(app.limits.notifications_default);
     let answer = polling::fetch(&app.delivery, &channel, serial, most).await?;
     Ok(answered(answer, &answers))
-}
-
-/// A token beside the secret URL is held to what it says: its user must have a right to the channel, and it this scope.
-async fn admit(app: &App, asking: Asking, channel: &Channel, scope: Scopes) -> Result<()> {
-    let owner = Resource::new(Kind::User, channel.user.as_str());
-    asking.pass(app, Scopes::CHANNELS_ALL.or(scope), owner, NO_CHANNEL).await.map(drop)
 }
 
 /// The format is that of the channel or of the subscriptions, whatever the request accepts (section 6).

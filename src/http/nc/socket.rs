@@ -8,7 +8,6 @@ use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::debug;
 
-use crate::auth::grants::{Kind, Resource};
 use crate::auth::scope::Scopes;
 use crate::base::Result;
 use crate::channel::{NO_CHANNEL, Transport, rows};
@@ -33,8 +32,7 @@ pub async fn open(app: App, asking: Asking, ids: PathIds, mut request: Request) 
     if !matches!(channel.settings.transport, Transport::WebSockets { .. }) {
         return Err(NO_CHANNEL);
     }
-    let owner = Resource::new(Kind::User, channel.user.as_str());
-    let pass = asking.pass(&app, Scopes::CHANNELS_ALL.or(Scopes::WEB_SOCKETS), owner, NO_CHANNEL).await?;
+    let pass = asking.pass_to(&app, &channel, Scopes::WEB_SOCKETS).await?;
     let seat = app.quotas.seat(&channel.user)?;
     let (mut response, upgrade) = match accept(&mut request) {
         Ok(accepted) => accepted,

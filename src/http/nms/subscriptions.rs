@@ -87,11 +87,20 @@ fn subscriber(asking: Asking) -> Option<Subscriber> {
     asking.0.map(|principal| Subscriber { privileged: principal.scopes.is_admin(), user: principal.user })
 }
 
-/// Refuses what is somebody else's subscription.
+/// The subscription of the request, if it is the caller's.
+async fn find(app: &App, asking: &Asking, of: &BoxName, id: &SubscriptionId) -> Result<Subscription> {
+    let found = rows::get(&app.database, of, id).await?;
+    match asking.confined_to() {
+        Some(user) if !found.is_of(user) => Err(rows::NO_SUBSCRIPTION),
+        _ => Ok(found),
+    }
+}
+
+/// Refuses what is somebody else's subscription; what is nobody's, its statement tells.
 async fn admit(app: &App, asking: &Asking, of: &BoxName, id: &SubscriptionId) -> Result<()> {
     match asking.confined_to() {
-        Some(user) if !rows::get(&app.database, of, id).await?.is_of(user) => Err(rows::NO_SUBSCRIPTION),
-        _ => Ok(()),
+        Some(_) => find(app, asking, of, id).await.map(drop),
+        None => Ok(()),
     }
 }
 
@@ -125,9 +134,8 @@ async fn call_on(app: &App, subscription: &Subscription) -> Result<()> {
 )]
 pub async fn read(app: App, asking: Asking, ids: PathIds, _: Reads) -> Result<Document> {
     let (of, id) = (ids.store_box()?, ids.subscription()?);
-    admit(&app, &asking, &of, &id).await?;
     app.confirmations.flush(&app.database).await?;
-    let subscription = rows::get(&app.database, &of, &id).await?;
+    let subscription = find(&app, &asking, &of, &id).await?;
     Ok(Document(nms::subscription(&subscription, &app.urls)))
 }
 
@@ -164,10 +172,7 @@ pub async fn explain(app: App, asking: Asking, ids: PathIds, query: Query) -> Re
     let (of, id) = (ids.store_box()?, ids.subscription()?);
     let seq = query.get("seq").and_then(|seq| seq.parse().ok()).filter(|seq: &i64| *seq > 0);
     let seq = seq.ok_or_else(|| Error::invalid("seq"))?;
-    let subscription = rows::get(&app.database, &of, &id).await?; // the log also tells of those that are over
-    if asking.confined_to().is_some_and(|user| !subscription.is_of(user)) {
-        return Err(rows::NO_SUBSCRIPTION);
-    }
+    find(&app, &asking, &of, &id).await?; // the log also tells of those that are over
     app.confirmations.flush(&app.database).await?;
     let explanation = explain::explain(&app.database, &id, Some(of.stream()), seq).await?;
     Ok(Json(nms::explanation(&explanation)))
