@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
+use tracing::debug;
 
 use super::secret::{Key, OutsideSecret, UrlKey};
 use super::{Channel, Disabled, NO_CHANNEL, Settings};
-use crate::base::ids::{ChannelId, UserId};
+use crate::base::ids::{ChannelId, Stream, UserId};
 use crate::base::{Error, Format, Result};
 use crate::postgres::Database;
 
@@ -229,7 +230,11 @@ pub async fn take_callback(database: &Database, id: &ChannelId, callback: &Callb
     match row.get(0) {
         "gone" => Err(NO_CHANNEL),
         "full" => Err(Error::Busy(format!("channel {id}: too many callbacks wait for its client"))),
-        _ => Ok(()),
+        "taken" => {
+            debug!(stream = Stream::of_channel(id).as_str(), "written");
+            Ok(())
+        }
+        _ => Ok(()), // it was taken before
     }
 }
 

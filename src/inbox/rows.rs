@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
+use tracing::debug;
 
 use super::{
     Deferred, Due, EventType, NO_NOTIFICATION, NO_TARGET, NOT_DEFERRED, NewEvent, NewRoomMessage, Notification, Page,
@@ -84,6 +85,7 @@ pub async fn publish(database: &Database, event: &NewEvent) -> Result<i64> {
             ],
         )
         .await?;
+    debug!(event = row.get::<_, i64>(0), "written");
     Ok(row.get(0))
 }
 
@@ -117,6 +119,7 @@ pub async fn publish_to_room(database: &Database, message: &NewRoomMessage) -> R
             ],
         )
         .await?;
+    debug!(object = row.get::<_, i64>(0), "written");
     Ok(row.get(0))
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tokio_postgres::types::Json;
 use tokio_postgres::{IsolationLevel, Row};
 
+use super::written;
 use crate::base::ids::BoxName;
 use crate::base::{Error, Result};
 use crate::postgres::Database;
@@ -97,6 +98,7 @@ pub async fn create(
         .await?;
     let folder = select(&transaction, of, made.get(0)).await?.ok_or(NO_FOLDER)?;
     transaction.commit().await?;
+    written(of, folder.id);
     Ok(folder)
 }
 
@@ -112,7 +114,10 @@ pub async fn rename(database: &Database, of: &BoxName, id: i64, name: &str) -> R
     }
     let client = database.get().await?;
     let row = client.query_one("select tocsin.rename_folder($1, $2, $3)", &[&of.stream().as_str(), &id, &name]).await?;
-    row.get::<_, Option<bool>>(0).map(drop).ok_or(NO_FOLDER)
+    if row.get::<_, Option<bool>>(0).ok_or(NO_FOLDER)? {
+        written(of, id);
+    }
+    Ok(())
 }
 
 /// Deletes a folder with everything in it.
@@ -122,7 +127,11 @@ pub async fn delete(database: &Database, of: &BoxName, id: i64) -> Result<()> {
     }
     let client = database.get().await?;
     let row = client.query_one("select tocsin.end_folder($1, $2, 'deleted')", &[&of.stream().as_str(), &id]).await?;
-    if row.get(0) { Ok(()) } else { Err(NO_FOLDER) }
+    if !row.get::<_, bool>(0) {
+        return Err(NO_FOLDER);
+    }
+    written(of, id);
+    Ok(())
 }
 
 /// The folders at paths, in the order of the paths: `None` where there is none.

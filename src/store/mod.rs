@@ -8,6 +8,7 @@ pub mod search;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
+use tracing::debug;
 
 use crate::base::fold;
 use crate::base::ids::BoxName;
@@ -29,6 +30,12 @@ pub struct Object {
     pub seq: i64,
     /// When it was stored.
     pub created_at: DateTime<Utc>,
+}
+
+/// Says, in its span, what a request has written to a box: from here the item is followed to the frames that tell of it
+/// (`tailed`, `matched`, `sent`).
+fn written(of: &BoxName, id: i64) {
+    debug!(stream = of.stream().as_str(), object = id, "written");
 }
 
 /// Where a new object is to be.

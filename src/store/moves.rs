@@ -2,6 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
+use super::written;
 use crate::base::ids::BoxName;
 use crate::base::{Error, Result};
 use crate::postgres::Database;
@@ -91,7 +92,10 @@ async fn run(
     let mut outcomes = Vec::with_capacity(rows.len());
     for row in &rows {
         outcomes.push(match row.get("refused") {
-            None => Outcome::Done { id: row.get("item"), name: row.get("item_name") },
+            None => {
+                written(of, row.get("item"));
+                Outcome::Done { id: row.get("item"), name: row.get("item_name") }
+            }
             Some("source") => Outcome::BadSource,
             Some("taken") => Outcome::NameTaken,
             Some("much") => Outcome::TooMuch,

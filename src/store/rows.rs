@@ -4,13 +4,12 @@ use serde_json::{Map, Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{Json, ToSql};
-use tracing::debug;
 
 use super::payload::Payload;
 use super::payload::upload::Claim;
 use super::search::Search;
 use super::search::rows::select;
-use super::{Created, NewObject, Object, Place, payload};
+use super::{Created, NewObject, Object, Place, payload, written};
 use crate::base::ids::BoxName;
 use crate::base::{Error, Result};
 use crate::log::event::ItemState;
@@ -60,8 +59,11 @@ pub async fn change_object(database: &Database, of: &BoxName, id: &str, patch: V
     let client = database.get().await?;
     let statement = client.prepare_cached("select tocsin.change_object($1, $2, $3)").await?;
     let row = client.query_one(&statement, &[&of.stream().as_str(), &id, &Json(patch)]).await?;
-    debug!(stream = of.stream().as_str(), object = id, "written");
-    row.get::<_, Option<bool>>(0).ok_or(NO_OBJECT)
+    let changed = row.get::<_, Option<bool>>(0).ok_or(NO_OBJECT)?;
+    if changed {
+        written(of, id);
+    }
+    Ok(changed)
 }
 
 /// Applies a change to many objects, all in one transaction: for each, in order, whether it had an effect; `None` where
@@ -69,7 +71,9 @@ pub async fn change_object(database: &Database, of: &BoxName, id: &str, patch: V
 pub async fn change_objects(database: &Database, of: &BoxName, ids: &[i64], patch: Value) -> Result<Vec<Option<bool>>> {
     let change = "select changed from tocsin.change_objects($1, $2, $3)";
     let rows = database.get().await?.query(change, &[&of.stream().as_str(), &ids, &Json(patch)]).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    let changed: Vec<Option<bool>> = rows.iter().map(|row| row.get(0)).collect();
+    ids.iter().zip(&changed).filter(|(_, changed)| **changed == Some(true)).for_each(|(id, _)| written(of, *id));
+    Ok(changed)
 }
 
 /// Applies a change to the objects that a search finds, as they are when it is applied: their ids. `None`, and nothing is
@@ -115,6 +119,7 @@ async fn on_selected(
     }
     transaction.query(statement, &[&[&stream as &(dyn ToSql + Sync), &ids], more].concat()).await?;
     transaction.commit().await?;
+    ids.iter().for_each(|id| written(&search.of, *id));
     Ok(Some(ids))
 }
 
@@ -122,7 +127,9 @@ async fn on_selected(
 pub async fn delete_objects(database: &Database, of: &BoxName, ids: &[i64]) -> Result<Vec<bool>> {
     let delete = "select ended from tocsin.end_objects($1, $2, 'deleted')";
     let rows = database.get().await?.query(delete, &[&of.stream().as_str(), &ids]).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    let ended: Vec<bool> = rows.iter().map(|row| row.get(0)).collect();
+    ids.iter().zip(&ended).filter(|(_, ended)| **ended).for_each(|(id, _)| written(of, *id));
+    Ok(ended)
 }
 
 /// Creates an object, with the payload that was uploaded for it. [`Error::Invalid`] names `parentFolder` when that is
@@ -157,7 +164,7 @@ pub async fn create_object(
     if let Some(claim) = claim {
         claim.kept();
     }
-    debug!(stream = of.stream().as_str(), object = row.get::<_, i64>(0), "written");
+    written(of, row.get(0));
     Ok(Created { id: row.get(0), folder_path: row.get(1) })
 }
 
@@ -167,6 +174,9 @@ pub async fn delete_object(database: &Database, of: &BoxName, id: &str) -> Resul
     let client = database.get().await?;
     let statement = client.prepare_cached("select tocsin.end_object($1, $2, 'deleted')").await?;
     let row = client.query_one(&statement, &[&of.stream().as_str(), &id]).await?;
-    debug!(stream = of.stream().as_str(), object = id, "written");
-    if row.get(0) { Ok(()) } else { Err(NO_OBJECT) }
+    if !row.get::<_, bool>(0) {
+        return Err(NO_OBJECT);
+    }
+    written(of, id);
+    Ok(())
 }

@@ -69,6 +69,20 @@ async fn one_event_is_followed_from_the_request_to_the_frame() {
     let tailed = eventually("it is tailed", async || of("tailed")).await;
     assert_eq!((&tailed["stream"], &tailed["object"]), (&written["stream"], &written["object"]));
     assert!(of("matched").is_some() && of("sent").is_some(), "{}", std::fs::read_to_string(&log).unwrap());
+
+    // So is whatever else is written: a folder, many flags at once, what an enabler posts.
+    let folder = json!({ "folder": { "name": "f", "parentFolderPath": "/" } });
+    assert_eq!(program.api.post("/nms/v1/default/b/folders", folder).await.status, 201);
+    let flags = json!({ "bulkUpdate": { "operation": "AddFlag", "flags": { "flag": ["\\Seen"] }, "objects": {
+        "objectReference": [{ "resourceURL": made.header("location") }] } } });
+    let done = program.api.post("/nms/v1/default/b/objects/operations/bulkUpdate", flags).await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    program.api.post(channel["callbackURL"].as_str().unwrap(), json!({ "hello": {} })).await;
+    let all = eventually("all are written", async || Some(lines(&log, "written")).filter(|all| all.len() == 4));
+    let all = all.await;
+    let stream_of = |line: &Value| line["stream"].as_str().unwrap().split('/').next().unwrap().to_owned();
+    assert_eq!(all.iter().map(stream_of).collect::<Vec<_>>(), ["default", "default", "default", "$channel"]);
+    assert_eq!(all[2]["object"], written["object"], "{all:?}");
     assert_eq!(program.terminate().await, Some(0));
 }
 
