@@ -27,11 +27,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PATIENCE = 60
+PATIENCE = 30
+BLOCK_SECONDS_MAX = 120  # what runs on is marked
 FENCE = re.compile(r"(?:^<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 MARK = re.compile(r"not run: .+|runs on(: (server|listener))?|prints: .+|printed( there)?")
 RUN = {"sh", "sql", "js", "python", "toml"}
@@ -120,13 +122,21 @@ class Shell:
         self.environment = environment
         self.process = subprocess.Popen(
             ["bash", "-e", "-o", "pipefail"], cwd=ROOT, env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )
         self.tell('curl() { command curl --fail "$@"; }; export -f curl\n')
 
     def tell(self, commands):
-        """Has the shell do this; answers what it says itself."""
+        """Has the shell do this; answers what it says itself, or nothing when it has ended, or had to be."""
         mark = secrets.token_hex(8)
+        patience = threading.Timer(BLOCK_SECONDS_MAX, os.killpg, (self.process.pid, signal.SIGKILL))
+        patience.start()
+        try:
+            return self.told(commands, mark)
+        finally:
+            patience.cancel()
+
+    def told(self, commands, mark):
         try:
             self.process.stdin.write(f"{commands}\necho {mark}\n")
             self.process.stdin.flush()
@@ -161,7 +171,7 @@ class Shell:
         ended = self.tell(f"{{ {self.command(block)}\n}} </dev/null >{output} 2>&1")
         self.last_output = output.read_text()
         if ended is None:
-            raise Failed(f"{block.place}: it failed\n{block.text}\n{self.last_output}")
+            raise Failed(f"{block.place}: it failed, or did not end\n{block.text}\n{self.last_output}")
         if block.mark.startswith("prints: "):
             self.expect(block, block.mark.removeprefix("prints: "), lambda: self.last_output, patience=0)
 
