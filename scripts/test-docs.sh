@@ -10,7 +10,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 # shellcheck source=scripts/lib/setup.sh
 . scripts/lib/setup.sh
-set_up_machine
+set_up_machine curl python3
 # shellcheck source=scripts/lib/node.sh
 . scripts/lib/node.sh
 set_up_node
