@@ -4,7 +4,7 @@
 
 Each page has a server of its own, with a private Postgres in a temporary directory, and one shell, in which its blocks
 run one after the other. A block is a fence in sh, sql, js, python or toml; it fails the page when a command of it fails
-(curl: an answer of 400 or more). What is in other languages is not run. A comment right above a block says more:
+(curl: an answer of 400 or more). JSON, and what is in no language, is shown only. A comment right above a block says more:
 
     <!-- not run: WHY -->          it is left out
     <!-- runs on -->               it runs in a terminal of its own until the end of the page
@@ -37,6 +37,7 @@ BLOCK_SECONDS_MAX = 120  # what runs on is marked
 FENCE = re.compile(r"(?:^<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 MARK = re.compile(r"not run: .+|runs on(: (server|listener))?|prints: .+|printed( there)?")
 RUN = {"sh", "sql", "js", "python", "toml"}
+SHOWN = {"", "json"}
 SERVER = "scripts/run.sh\n"
 
 
@@ -50,6 +51,8 @@ class Block:
         self.place = f"{page}:{match.string.count(chr(10), 0, match.start('text'))}"
         if self.mark and not MARK.fullmatch(self.mark):
             raise Failed(f"{self.place}: no such mark: {self.mark}")
+        if self.language not in RUN | SHOWN:
+            raise Failed(f"{self.place}: neither run nor shown: {self.language}")
 
     @property
     def is_run(self):
