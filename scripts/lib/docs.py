@@ -152,9 +152,12 @@ class Shell:
             said.append(line)
         return None
 
+    def here(self, text):
+        return text.replace(":8080", f":{self.port}")
+
     def command(self, block):
         """The block as a command of the shell, with what it prints in a file."""
-        text = block.text.replace(":8080", f":{self.port}")
+        text = self.here(block.text)
         if block.language == "sh":
             return text
         self.number += 1
@@ -211,7 +214,7 @@ class Shell:
         until("/readyz", lambda: answers(f"http://127.0.0.1:{self.port}/readyz"))
 
     def expect(self, block, text, printed, patience=PATIENCE):
-        wanted = pattern(text)
+        wanted = pattern(self.here(text))
         try:
             until("what it prints", lambda: wanted.search(squash(printed())), patience)
         except Failed:
@@ -276,8 +279,10 @@ def main():
         except Failed as fault:
             failed.append(page)
             print(f"FAILED {fault}", flush=True)
-        for made in files() - before:  # by commands of the page
-            made.unlink()
+        said = (ROOT / page).read_text()
+        for made in files() - before:
+            if made.name in said:  # by a command of the page
+                made.unlink()
     if failed:
         sys.exit(f"not true: {', '.join(failed)}")
 
