@@ -6,7 +6,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib/setup.sh
-set_up_machine
+set_up_machine curl python3
 
 if cargo fmt --version >/dev/null 2>&1; then
     cargo fmt --all --check

@@ -155,6 +155,57 @@ fn each_kind_of_effect_has_its_place() {
     only_in("std::env::", "", &["config/", "postgres/embedded/"]);
 }
 
+/// A page, and the places that its links lead to: a file of the repository, and a heading in it, if one is named.
+fn links(page: &Path) -> Vec<(PathBuf, Option<String>)> {
+    let text = std::fs::read_to_string(page).expect("a page can be read");
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let targets = targets.filter(|target| !target.contains("://"));
+    let place = |target: &str| {
+        let (file, heading) = target.split_once('#').map_or((target, None), |(file, heading)| (file, Some(heading)));
+        let file = if file.is_empty() { page.to_owned() } else { page.parent().expect("in a folder").join(file) };
+        (file, heading.map(str::to_owned))
+    };
+    targets.map(place).collect()
+}
+
+/// The anchors of a page's headings.
+fn anchors(page: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(page).expect("a page can be read");
+    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let of_anchor = |c: &char| c.is_alphanumeric() || "-_ ".contains(*c);
+    headings.map(|text| text.to_lowercase().chars().filter(of_anchor).collect::<String>().replace(' ', "-")).collect()
+}
+
+#[test]
+fn every_page_is_reached_from_the_readme_and_every_link_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut reached = vec![root.join("README.md").canonicalize().expect("README.md is there")];
+    let mut next = 0;
+    while let Some(page) = reached.get(next).cloned() {
+        next += 1;
+        for (file, heading) in links(&page) {
+            let from = page.display();
+            let file = file
+                .canonicalize()
+                .unwrap_or_else(|_| panic!("{from} leads to {}, which is not there", file.display()));
+            if let Some(heading) = heading {
+                assert!(anchors(&file).contains(&heading), "{from}: {} has no heading #{heading}", file.display());
+            }
+            if file.extension().is_some_and(|ending| ending == "md") && !reached.contains(&file) {
+                reached.push(file);
+            }
+        }
+    }
+    let pages =
+        std::fs::read_dir(root.join("docs")).expect("docs can be read").map(|entry| entry.expect("docs").path());
+    let mut pages = pages.filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect::<Vec<_>>();
+    pages.extend(["SECURITY.md", "clients/js/README.md", "examples/README.md"].map(|page| root.join(page)));
+    assert!(pages.len() > 12, "{pages:?}");
+    for page in pages {
+        assert!(reached.contains(&page.canonicalize().expect("it is there")), "{} is not reached", page.display());
+    }
+}
+
 /// The names of tests in docs/CONFORMANCE.md: what stands in backticks and has a path.
 fn tests_named(line: &str) -> Vec<&str> {
     line.split('`').skip(1).step_by(2).filter(|code| code.contains("::")).collect()

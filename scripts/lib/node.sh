@@ -20,6 +20,14 @@ set_up_node() {
     has_websocket "$node"
 }
 
+# Sets `tsc` to the compiler of TypeScript.
+set_up_typescript() {
+    tsc=$root/target/node/node_modules/typescript/bin/tsc
+    if [[ -f $tsc ]]; then return; fi
+    mkdir -p "$root/target/node"
+    npm install --prefix "$root/target/node" --no-audit --no-fund typescript@5 >&2
+}
+
 # Sets CHROMIUM to a browser, and PUPPETEER to the module that drives it.
 set_up_browser() {
     local modules=$root/target/node/node_modules

@@ -40,6 +40,7 @@ install_postgres() {
     apt_install postgresql postgresql-client
 }
 
+# set_up_machine [PROGRAM]...: what building and running takes, and programs whose packages are called as they are.
 set_up_machine() {
     if ! command -v cargo >/dev/null && [[ -f $HOME/.cargo/env ]]; then
         # shellcheck source=/dev/null
@@ -50,7 +51,12 @@ set_up_machine() {
         exit 1
     fi
 
-    local missing=()
+    local missing=() programs=() program
+    for program in "$@"; do
+        command -v "$program" >/dev/null && continue
+        programs+=("$program")
+        missing+=("$program (apt-get install $program)")
+    done
     command -v cc >/dev/null || missing+=("a C compiler (apt-get install gcc libc6-dev)")
     have_postgres || missing+=("Postgres 14 to 18 (apt-get install postgresql, brew install postgresql)")
     if [[ ${#missing[@]} -eq 0 ]]; then return; fi
@@ -61,6 +67,7 @@ set_up_machine() {
     fi
     printf 'installing %s\n' "${missing[@]}" >&2
     as_root apt-get update >&2
+    if [[ ${#programs[@]} -gt 0 ]]; then apt_install "${programs[@]}"; fi
     command -v cc >/dev/null || apt_install gcc libc6-dev
     have_postgres || install_postgres
 }

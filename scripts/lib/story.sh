@@ -13,6 +13,7 @@ if [[ ! -t 1 ]]; then say() { printf '\n%s\n' "$*"; }; fi
 fail() { echo "$(basename "$0" .sh): $*" >&2; exit 1; }
 
 work=$(mktemp -d)
+chmod 711 "$work" # the private Postgres may be another user's
 server='' listener=''
 clean_up() {
     for process in $listener $server; do kill -TERM "$process" 2>/dev/null || true; done

@@ -1,5 +1,5 @@
 -- The role tocsin_writer, which may write and read messages, publish, and append an application's own events: what
--- README.md promises to those who write with SQL, and nothing else. Roles belong to the whole cluster, and the server's
+-- docs/SQL.md promises to those who write with SQL, and nothing else. Roles belong to the whole cluster, and the server's
 -- own may not make any: so it is made by whoever runs the cluster, and the server grants it its rights when it is there.
 
 -- Whether others than the owner may append such an event: to a box, and of a kind that is the application's own. (What

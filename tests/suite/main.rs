@@ -13,6 +13,7 @@ mod drain;
 mod edge;
 mod embedded;
 mod exactness;
+mod examples;
 mod explain;
 mod hostile;
 mod inbox;

@@ -50,6 +50,31 @@ async fn each_setting_is_shown_with_its_value_and_where_it_comes_from() {
 }
 
 #[tokio::test]
+async fn every_setting_is_on_the_page_of_settings_with_its_default() {
+    let pages = ["docs/CONFIGURATION.md", "docs/AUTH.md"].map(|page| format!("{}/{page}", env!("CARGO_MANIFEST_DIR")));
+    let pages = pages.map(|page| std::fs::read_to_string(page).unwrap()).join("\n");
+    let settings: Vec<Value> =
+        serde_json::from_str(&stdout(&run(&["config", "show", "--output", "json"]).await)).unwrap();
+    let limits: Vec<_> =
+        settings.iter().filter_map(|one| Some((one["key"].as_str()?.strip_prefix("limits.")?, one))).collect();
+    assert!(limits.len() > 40, "{limits:?}");
+    for (key, setting) in limits {
+        assert!(
+            pages.contains(&format!("| `{key}` | {} | ", setting["value"])),
+            "nothing is said of {key}, or it is wrong"
+        );
+    }
+    let help = stdout(&run(&["serve", "--help"]).await);
+    let words = help.split(|c: char| !(c.is_ascii_alphanumeric() || "-_".contains(c)));
+    let names: Vec<_> =
+        words.filter(|word| word.starts_with("TOCSIN_") || word.starts_with("--") && word.len() > 2).collect();
+    assert!(names.len() > 40, "{names:?}");
+    for name in names.into_iter().filter(|name| *name != "--help") {
+        assert!(pages.contains(&format!("`{name}`")), "nothing is said of {name}");
+    }
+}
+
+#[tokio::test]
 async fn a_check_tells_all_that_is_wrong_and_fails() {
     let good = file("[limits]\npoll_seconds = 9\n");
     let answer = run(&["config", "check", "--config", good.path().to_str().unwrap()]).await;

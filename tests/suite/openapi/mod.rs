@@ -107,6 +107,24 @@ async fn the_document_is_valid() {
 }
 
 #[tokio::test]
+async fn the_document_of_the_sockets_is_valid() {
+    let document = document("/asyncapi.json").await;
+    let official: Value = serde_json::from_str(include_str!("asyncapi-3.0.schema.json")).unwrap();
+    let official = jsonschema::draft7::new(&official).unwrap();
+    let faults = |document: &Value| -> Vec<String> {
+        official.iter_errors(document).map(|fault| format!("{fault} at {}", fault.instance_path())).collect()
+    };
+    assert_eq!(faults(&document), [""; 0]);
+    let (operation, _) = document["operations"].as_object().unwrap().iter().next().unwrap();
+    for spoiled in [format!("/operations/{operation}/action"), "/info/version".to_owned()] {
+        let mut document = document.clone();
+        *document.pointer_mut(&spoiled).unwrap() = json!(7);
+        assert!(!faults(&document).is_empty(), "{spoiled} may be anything");
+    }
+    assert_references_lead_somewhere(&document);
+}
+
+#[tokio::test]
 async fn it_has_every_route_with_every_verb_and_nothing_else() {
     let document = document("/openapi.json").await;
     let told: BTreeSet<(String, String)> = operations(&document)
