@@ -142,11 +142,11 @@ impl Database {
         &self.url
     }
 
-    /// Waits until Postgres' statistics say what all sessions did that have ended. (Before Postgres 15 they came by way of
-    /// another process, in the order of their ends.)
-    pub async fn statistics_are_told(&self) {
+    /// Runs statements in a session of their own, and waits until Postgres' statistics say what it did, and what all sessions
+    /// did that had ended before. (Before Postgres 15 they came by way of another process, in the order of their ends.)
+    pub async fn run_and_tell(&self, statements: &str) {
         let (sql, mark) = (self.connect().await, format!("mark_{}", uuid::Uuid::new_v4().simple()));
-        let scan = format!("create table public.{mark} (); table public.{mark}");
+        let scan = format!("{statements}; create table public.{mark} (); table public.{mark}");
         self.connect().await.batch_execute(&scan).await.unwrap();
         let told = format!("select pg_stat_get_numscans('public.{mark}'::regclass) > 0");
         eventually("statistics are told", async || {
