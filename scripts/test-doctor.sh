@@ -17,34 +17,10 @@ if [[ -n ${1:-} ]]; then tocsin=$(realpath "$1"); fi
 # shellcheck source=scripts/lib/story.sh
 . scripts/lib/story.sh
 
-# Neither Postgres nor PgBouncer runs as root. (Words before a command, so that what is started is the command itself.)
-plain=()
-if [[ $EUID -eq 0 ]]; then plain=(setpriv --reuid=nobody --regid=nogroup --clear-groups); fi
-# Numbers of sockets, which lie in a directory of this run's own.
-direct=5432 by_transaction=6432 by_session=6433
-chmod 711 "$work"
-mkdir "$work/postgres" "$work/sockets"
-if [[ $EUID -eq 0 ]]; then chown nobody "$work/postgres" "$work/sockets"; fi
-cd "$work" # ours may be closed to nobody
-
-url() { echo "host=$work/sockets port=${2:-$direct} user=$1 dbname=app"; }
-sql() { psql "host=$work/sockets user=postgres dbname=${2:-app}" -Xqc "$1"; }
-answers() { psql "host=$work/sockets user=postgres dbname=postgres" -Xqc 'select 1' >"$work/answer" 2>&1; }
-
-# start_postgres SETTING...
-postgres=''
-start_postgres() {
-    local settings=(-c listen_addresses= -c fsync=off)
-    for setting in "$@"; do settings+=(-c "$setting"); done
-    "${plain[@]}" "$(postgres_directory)/postgres" -D "$work/postgres" -k "$work/sockets" "${settings[@]}" >>"$work/postgres.log" 2>&1 &
-    postgres=$!
-    server="$server $postgres"
-    until_true answers
-}
-stop_postgres() {
-    kill -INT "$postgres"
-    wait "$postgres" || true
-}
+# shellcheck source=scripts/lib/postgres.sh
+. scripts/lib/postgres.sh
+# Numbers of the poolers' sockets.
+by_session=6432 by_transaction=6433 by_prepared=6434 by_one=6435
 
 # finds HEALTH CHECK WORDS URL [arguments of doctor]: shows what it found, and fails unless it is this, and nothing else
 # fails, and the exit code tells.
@@ -65,7 +41,7 @@ finds() {
 clock='' # what the program is run with
 
 say "Nobody is there"
-"${plain[@]}" "$(postgres_directory)/initdb" -D "$work/postgres" -U postgres -A trust --no-sync >"$work/initdb.log"
+init_postgres
 finds fail database 'cannot be reached' "$(url server)"
 
 say "A role that may not"
@@ -103,7 +79,7 @@ sql 'revoke insert on tocsin.messages from tocsin_writer'
 finds warn tocsin_writer 'has no rights' "$(url server)"
 
 say "A log that ends with this month, until its remedy is taken"
-next=$(psql "$(url server)" -XAtqc "select to_char(date_trunc('month', now() at time zone 'UTC') + interval '1 month', 'YYYY_MM')")
+next=$(sql "select to_char(date_trunc('month', now() at time zone 'UTC') + interval '1 month', 'YYYY_MM')")
 sql "alter table tocsin.events detach partition tocsin.events_$next; drop table tocsin.events_$next"
 finds fail partitions 'for 0 months' "$(url server)"
 "$tocsin" migrate --database-url "$(url server)" 2>>"$work/migrate.log"
@@ -157,7 +133,7 @@ printf '"server" ""\n"writer" ""\n' >"$work/users"
 start_pooler() {
     local mode=$1 port=$2
     shift 2
-    printf '%s\n' '[databases]' "app = host=$work/sockets port=$direct" '[pgbouncer]' 'listen_addr =' "listen_port = $port" \
+    printf '%s\n' '[databases]' "app = host=$work/sockets port=5432" '[pgbouncer]' 'listen_addr =' "listen_port = $port" \
         "unix_socket_dir = $work/sockets" 'auth_type = trust' "auth_file = $work/users" "pool_mode = $mode" "$@" >"$work/$port.ini"
     "${plain[@]}" "$pgbouncer" "$work/$port.ini" >>"$work/pgbouncer.log" 2>&1 &
     pooler=$!
@@ -170,22 +146,22 @@ finds ok notify 'heard' "$(url server "$by_session")"
 start_pooler transaction "$by_transaction"
 for _ in 1 2; do finds fail session 'pool_mode = session' "$(url server "$by_transaction")"; done
 if grep -q max_prepared_statements "$pgbouncer"; then # 1.21 and newer
-    start_pooler transaction 6434 'max_prepared_statements = 100'
-    finds fail session 'settings are lost' "$(url server 6434)"
+    start_pooler transaction "$by_prepared" 'max_prepared_statements = 100'
+    finds fail session 'settings are lost' "$(url server "$by_prepared")"
 fi
-start_pooler transaction 6435 'default_pool_size = 1'
-finds fail session 'pooler that is full' "$(url server 6435)"
+start_pooler transaction "$by_one" 'default_pool_size = 1'
+finds fail session 'pooler that is full' "$(url server "$by_one")"
 
 say "A node with a connection of its own, and writers through the transaction pooler: each message is heard at once"
 "$tocsin" serve --database-url "$(url server)" --listen 127.0.0.1:0 >"$work/out" 2>"$work/server.log" &
 server="$! $server"
-until_true grep -q READY "$work/out"
+until_true grep -qs READY "$work/out"
 export TOCSIN_URL
 TOCSIN_URL=$(sed -n 's/^READY //p' "$work/out")
 finds ok server 'is ready' "$(url server)" --server "$TOCSIN_URL"
 "$tocsin" listen --user ann --box b >"$work/heard" 2>"$work/listener" &
 listener=$!
-opened() { [[ $(psql "$(url server)" -XAtqc "select count(*) from tocsin.events where kind = 'channel.opened'") -eq 1 ]]; }
+opened() { [[ $(sql "select count(*) from tocsin.events where kind = 'channel.opened'") -eq 1 ]]; }
 until_true opened
 figure() { curl -fsS "$TOCSIN_URL/metrics" | sed -n "s/^$1 //p"; }
 rings=$(figure tocsin_doorbell_rings_total)
