@@ -195,8 +195,7 @@ async fn what_is_committed_just_before_its_partition_is_sealed_is_delivered() {
     for unseal in column::<String>(&sql, last).await {
         run(&sql, &unseal).await;
     }
-    tokio::time::sleep(std::time::Duration::from_millis(1200)).await; // the log is read each second
-
+    tail_goes_on(&sql).await;
     run(&sql, &format!("begin; {} commit", late("default/b", 2, 3))).await;
     seal(&sql).await;
     follower.takes(2, 2).await;
