@@ -319,7 +319,7 @@ async fn two_nodes_at_once_do_it_once() {
     dropped(&sql, 0).await;
     assert_eq!(places(&sql, "b").await, (4, 4));
     for server in [one, other] {
-        assert_eq!(server.api.get("/readyz").await.status, 200);
+        eventually("it is ready", async || (server.api.get("/readyz").await.status == 200).then_some(())).await;
         server.stop().await;
     }
 }
