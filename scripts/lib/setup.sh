@@ -2,21 +2,29 @@
 # Sourced by the scripts beside this directory: makes a machine ready to build and run the server.
 # Says nothing when nothing is missing.
 
-# Whether there is a directory with both `postgres` and `initdb`; the server looks in the same places.
-have_postgres() {
+# Prints the directory with both `postgres` and `initdb`, if there is one; the server looks in the same places.
+postgres_directory() {
     local program dir
     if program=$(command -v postgres); then
         dir=$(dirname "$(readlink -f "$program")")
-        if [[ -x $dir/initdb ]]; then return 0; fi
+        if [[ -x $dir/initdb ]]; then
+            echo "$dir"
+            return
+        fi
     fi
     # A pattern without a match stays a word, and is no directory.
     for dir in "$(pg_config --bindir 2>/dev/null || true)" \
         /usr/lib/postgresql/*/bin /usr/pgsql-*/bin \
         /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin; do
-        if [[ -x $dir/postgres && -x $dir/initdb ]]; then return 0; fi
+        if [[ -x $dir/postgres && -x $dir/initdb ]]; then
+            echo "$dir"
+            return
+        fi
     done
     return 1
 }
+
+have_postgres() { postgres_directory >/dev/null; }
 
 # Runs a command as root, or fails when that would take a password.
 as_root() {

@@ -10,8 +10,11 @@ select current_setting('server_version_num')::int / 10000 as major,
        coalesce((select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = 'tocsin'), false) as owns,
        exists (select from pg_namespace n cross join aclexplode(n.nspacl) a
                where n.nspname = 'public' and a.grantee = 0 and a.privilege_type = 'CREATE') as anybody_creates,
+       -- (reserved_connections came with Postgres 16.)
        current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
-           as connections_max,
+           - coalesce(current_setting('reserved_connections', true), '0')::bigint as connections_max,
+       (select least(nullif(rolconnlimit, -1), nullif(datconnlimit, -1))::bigint from pg_roles, pg_database
+        where rolname = current_user and datname = current_database()) as connections_limit,
        (select sum(numbackends) from pg_stat_database)::bigint as connections,
        (select count(*) from pg_stat_activity where application_name = 'tocsin tail') as nodes,
        pg_notification_queue_usage() as queue,

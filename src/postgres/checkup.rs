@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use tokio::time::{Instant, timeout};
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::migrate::Schema;
@@ -13,6 +14,8 @@ use super::{Connection, Database, POOL_CONNECTIONS_MAX};
 
 /// How long our own NOTIFY may take to come back.
 const NOTIFY_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a session may take to answer while another one is in a transaction.
+const SESSION_PATIENCE: Duration = Duration::from_secs(5);
 /// Connections of a node outside its pool: the tail, the doorbell's key, the terms, and one for what comes now and then.
 const OTHER_CONNECTIONS: i64 = 4;
 /// How far clocks may differ, in seconds: more is told in figures and leases that are not right...
@@ -107,19 +110,23 @@ pub async fn look(database: &Database) -> Vec<Finding> {
 }
 
 async fn look_at(database: &Database, mut connection: Connection, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
-    let server = connection.client.query_one(include_str!("../../sql/queries/doctor_server.sql"), &[]).await?;
+    let server = ask(&connection.client, include_str!("../../sql/queries/doctor_server.sql")).await?;
     findings.extend([version(&server), primary(&server)]);
     if findings.iter().any(|finding| finding.health == Health::Fail) {
         return Ok(()); // nothing else matters
     }
-    findings.push(session(&connection.client).await);
-    findings.push(notifications(database, &mut connection).await?);
+    let session = session(database, &connection.client).await;
+    let lasts = session.health == Health::Ok;
+    findings.push(session);
+    if lasts {
+        findings.push(notifications(database, &mut connection).await?); // elsewhere somebody else would listen
+    }
     findings.extend([rights(&server), superuser(&server), public_schema(&server)]);
     if server.get("owns") {
         look_at_schema(&connection.client, findings).await?;
     }
     findings.push(clock(&connection.client).await?);
-    findings.extend([connections(&server), queue(&server), autovacuum(&server)]);
+    findings.extend([connections(&server), limit(&server), queue(&server), autovacuum(&server)]);
     findings.extend([transactions(&server), prepared(&server), slots(&server)]);
     Ok(())
 }
@@ -146,29 +153,35 @@ fn primary(server: &Row) -> Finding {
 }
 
 /// Whether what is said in a session holds in its next transaction.
-async fn session(client: &Client) -> Finding {
+async fn session(database: &Database, client: &Client) -> Finding {
     const CHECK: &str = "session";
     let remedy = "connect directly, or let the pooler pool sessions (pool_mode = session)";
-    match keeps_session(client).await {
-        Ok(true) => Finding::ok(CHECK, "settings and prepared statements outlast a transaction"),
-        Ok(false) => Finding::fail(CHECK, "settings are lost between transactions: a transaction pooler", remedy),
-        Err(fault) => Finding::fail(CHECK, format!("a session does not last: {fault}"), remedy),
+    match timeout(SESSION_PATIENCE, keeps_session(database, client)).await {
+        Ok(Ok(true)) => Finding::ok(CHECK, "settings and prepared statements outlast a transaction"),
+        Ok(Ok(false)) => Finding::fail(CHECK, "settings are lost between transactions: a transaction pooler", remedy),
+        Ok(Err(fault)) => Finding::fail(CHECK, format!("a session does not last: {fault:#}"), remedy),
+        Err(_) => Finding::fail(CHECK, "two connections do not get a session each: a pooler that is full", remedy),
     }
 }
 
-async fn keeps_session(client: &Client) -> Result<bool, tokio_postgres::Error> {
+/// A pooler gives the session that was used last to the next who asks: while another connection is in a transaction, we
+/// get ours back only when it is ours alone.
+async fn keeps_session(database: &Database, client: &Client) -> anyhow::Result<bool> {
     let mark = uuid::Uuid::new_v4().simple().to_string();
     let set = "select pg_backend_pid(), set_config('tocsin.doctor', $1, false)";
-    let pid: i32 = client.query_one(set, &[&mark]).await?.get(0);
-    let look = client.prepare("select pg_backend_pid(), coalesce(current_setting('tocsin.doctor', true), '')").await?;
-    for _ in 0..3 {
-        client.batch_execute("begin; select 1; commit").await?;
-        let row = client.query_one(&look, &[]).await?;
-        if row.get::<_, i32>(0) != pid || row.get::<_, String>(1) != mark {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let look = "select pg_backend_pid(), coalesce(current_setting('tocsin.doctor', true), '')";
+    let look = client.prepare(look).await?;
+    let pid: i32 = client.query_typed_one(set, &[(&mark, Type::TEXT)]).await?.get(0);
+    let mut other = database.get().await.context("a second connection")?;
+    let transaction = other.transaction().await?;
+    let row = client.query_one(&look, &[]).await?;
+    transaction.rollback().await?;
+    Ok(row.get::<_, i32>(0) == pid && row.get::<_, String>(1) == mark)
+}
+
+/// Asks without preparing, which a transaction pooler may not allow.
+async fn ask(client: &Client, question: &str) -> Result<Row, tokio_postgres::Error> {
+    client.query_typed_one(question, &[]).await
 }
 
 /// Whether a NOTIFY from another connection comes back to one that listens.
@@ -246,7 +259,7 @@ async fn look_at_schema(client: &Client, findings: &mut Vec<Finding>) -> anyhow:
     if schema.fault().is_some() {
         return Ok(()); // it may look otherwise
     }
-    let row = client.query_one(include_str!("../../sql/queries/doctor_schema.sql"), &[]).await?;
+    let row = ask(client, include_str!("../../sql/queries/doctor_schema.sql")).await?;
     findings.extend([partitions(&row), everybody(&row), writer(&row), dead_rows(&row)]);
     Ok(())
 }
@@ -291,11 +304,10 @@ fn dead_rows(schema: &Row) -> Finding {
 
 /// By the quickest of three looks.
 async fn clock(client: &Client) -> anyhow::Result<Finding> {
-    let statement = client.prepare("select clock_timestamp()").await?;
     let mut best: Option<(Duration, f64)> = None;
     for _ in 0..3 {
         let (before, began) = (Utc::now(), Instant::now());
-        let there: DateTime<Utc> = client.query_one(&statement, &[]).await?.get(0);
+        let there: DateTime<Utc> = ask(client, "select clock_timestamp()").await?.get(0);
         let took = began.elapsed();
         if best.is_none_or(|(least, _)| took < least) {
             best = Some((took, skew(before, took, there)));
@@ -316,24 +328,38 @@ fn told_skew(skew: f64) -> Finding {
 
 fn connections(server: &Row) -> Finding {
     let used = server.get::<_, Option<i64>>("connections").unwrap_or(0);
-    room_for_nodes(server.get("connections_max"), used, server.get("nodes"))
+    let most = server.get("connections_max");
+    let seen = format!("{used} of {most} are open");
+    room_for_nodes(("connections", "raise max_connections"), seen, (most, used), server.get("nodes"))
+}
+
+fn limit(server: &Row) -> Finding {
+    const CHECK: &str = "limit";
+    let Some(most) = server.get::<_, Option<i64>>("connections_limit") else {
+        return Finding::ok(CHECK, "neither the role nor the database has one");
+    };
+    let seen = format!("the role or the database may have {most} connections");
+    room_for_nodes((CHECK, "ALTER ROLE or ALTER DATABASE ... CONNECTION LIMIT"), seen, (most, 0), server.get("nodes"))
 }
 
 /// Whether there is room for the nodes that run, and for one more.
-fn room_for_nodes(most: i64, used: i64, nodes: i64) -> Finding {
-    const CHECK: &str = "connections";
+fn room_for_nodes(
+    (check, remedy): (&'static str, &str),
+    seen: String,
+    (most, used): (i64, i64),
+    nodes: i64,
+) -> Finding {
     let a_node = POOL_CONNECTIONS_MAX as i64 + OTHER_CONNECTIONS;
-    let seen = format!("{used} of {most} are open; a node takes up to {a_node}, and {nodes} run");
-    let remedy = "raise max_connections";
+    let seen = format!("{seen}; a node takes up to {a_node}, and {nodes} run");
     if most < a_node * nodes.max(1) {
-        return Finding::fail(CHECK, seen, remedy);
+        return Finding::fail(check, seen, remedy);
     }
     // (Those that run need not have all of theirs open.)
     let left = if nodes == 0 { most - used } else { most - a_node * nodes };
     if left < a_node {
-        return Finding::warn(CHECK, format!("{seen}: no room for another one, as when one is replaced"), remedy);
+        return Finding::warn(check, format!("{seen}: no room for another one, as when one is replaced"), remedy);
     }
-    Finding::ok(CHECK, seen)
+    Finding::ok(check, seen)
 }
 
 fn queue(server: &Row) -> Finding {
@@ -390,7 +416,8 @@ mod tests {
             (97, 30, 3, Health::Warn),
             (97, 30, 4, Health::Fail),
         ] {
-            assert_eq!(room_for_nodes(most, used, nodes).health, health, "{most} {used} {nodes}");
+            let finding = room_for_nodes(("connections", "more"), String::new(), (most, used), nodes);
+            assert_eq!(finding.health, health, "{most} {used} {nodes}");
         }
     }
 

@@ -103,7 +103,7 @@ impl Schema {
     /// There is no schema, or it cannot be read.
     pub async fn of(client: &Client) -> Result<Self, tokio_postgres::Error> {
         let newest = "select coalesce(max(version), 0)::bigint from tocsin.migrations";
-        let there = client.query_one(newest, &[]).await?.get(0);
+        let there = client.query_typed_one(newest, &[]).await?.get(0);
         let runner = embedded::migrations::runner();
         let ours = runner.get_migrations().iter().map(|migration| i64::from(migration.version())).max().unwrap_or(0);
         Ok(Schema { there, ours })

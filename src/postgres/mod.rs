@@ -36,6 +36,11 @@ const POOL_WAIT: Duration = Duration::from_secs(5);
 /// many partitions looks dear, so that it would be compiled, which takes longer than any of our statements.
 const POOL_SESSION: &str = "set lock_timeout = '5s'; set idle_in_transaction_session_timeout = '60s';
     set jit = off; set max_parallel_workers_per_gather = 0";
+/// A session of one's own may take its time, whatever the database or the role says. (Not every version has every limit.)
+const OWN_SESSION: &str = "select set_config(name, '0', false) from pg_settings where name in ('lock_timeout',
+        'statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout');
+    set jit = off; set max_parallel_workers_per_gather = 0;
+    set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3";
 /// Notifications that may wait to be looked at. More are dropped: the ring has been heard.
 const NOTIFICATIONS_MAX: usize = 1024;
 
@@ -135,16 +140,7 @@ impl Database {
                 }
             }
         });
-        client
-            .batch_execute(
-                "set lock_timeout = 0; set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
-                 set jit = off; set max_parallel_workers_per_gather = 0;
-                 set tcp_keepalives_idle = 30; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3",
-            )
-            .await?;
-        if client.query_one("select current_setting('server_version_num')::int >= 140000", &[]).await?.get(0) {
-            client.batch_execute("set idle_session_timeout = 0").await?;
-        }
+        client.batch_execute(OWN_SESSION).await?;
         Ok(Connection { client, notifications, attendant })
     }
 }

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tocsin::postgres::embedded::Embedded;
 
 use crate::cli::{run, stdout};
-use crate::support::pooler::deaf;
-use crate::support::postgres::Database;
+use crate::support::pooler::{deaf, of_transactions};
+use crate::support::postgres::{Database, FORGETFUL};
 use crate::support::server::Server;
 
 /// What it found, and its exit code.
@@ -16,7 +17,7 @@ async fn doctor(url: &str, more: &[&str]) -> (Vec<Value>, Option<i32>) {
 }
 
 /// That a check fails, with these words in what was found and in the remedy; and nothing else does.
-async fn fails(url: &str, check: &str, finding: &str, remedy: &str) {
+pub async fn fails(url: &str, check: &str, finding: &str, remedy: &str) {
     let (findings, code) = doctor(url, &[]).await;
     let failed: Vec<_> = findings.iter().filter(|finding| finding["health"] == "fail").collect();
     assert_eq!((failed.len(), code), (1, Some(1)), "{findings:?}");
@@ -54,8 +55,29 @@ fn server_that_is_gone() -> String {
 #[tokio::test]
 async fn a_database_that_cannot_be_reached_and_a_pooler_in_the_way_are_told() {
     fails("postgres://127.0.0.1:1/nothing", "database", "cannot be reached", "is Postgres running").await;
-    let (database, dir) = (Database::new().await, TempDir::new().unwrap());
+    let (database, dir, other_dir) = (Database::new().await, TempDir::new().unwrap(), TempDir::new().unwrap());
     fails(&deaf(&database, &dir).await, "notify", "pooler", "pool_mode = session").await;
+    // Even one that has nobody else to serve, and would give the same session each time.
+    let url = of_transactions(&database, &other_dir).await;
+    fails(&url, "session", "a session does not last", "pool_mode = session").await;
+}
+
+#[tokio::test]
+async fn a_role_or_a_server_without_room_for_a_node_or_without_autovacuum_is_told() {
+    let (database, role) = Database::of_plain_role().await;
+    let limit = format!("alter role {role} connection limit 10");
+    Database::new().await.connect().await.batch_execute(&limit).await.unwrap();
+    fails(database.url(), "limit", "may have 10 connections", "CONNECTION LIMIT").await;
+
+    let dir = TempDir::new().unwrap();
+    let settings = [&FORGETFUL[..], &[("autovacuum", "off"), ("max_connections", "20")]].concat();
+    let embedded = Embedded::start_with(dir.path(), &settings).await.unwrap();
+    let (findings, code) = doctor(embedded.url(), &[]).await;
+    let failed: Vec<_> = findings.iter().filter(|finding| finding["health"] == "fail").collect();
+    let (checks, says): (Vec<_>, Vec<_>) =
+        failed.iter().map(|it| (it["check"].as_str().unwrap(), it["remedy"].as_str().unwrap())).unzip();
+    assert_eq!((checks, code), (vec!["connections", "autovacuum"], Some(1)), "{findings:?}");
+    assert!(says[0].contains("max_connections") && says[1].contains("autovacuum = on"), "{says:?}");
 }
 
 #[tokio::test]

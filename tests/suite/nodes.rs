@@ -95,8 +95,13 @@ async fn a_node_that_was_deaf_learns_that_its_socket_is_superseded() {
     let sql = database.connect().await;
     let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                where application_name = 'tocsin tail' and datname = current_database()";
-    for _ in 0..3 {
+    let opened = "select count(*) from tocsin.events where kind = 'channel.opened'";
+    for n in 0..3 {
         let mut old = Socket::open(&on(&a, &channel)).await;
+        eventually("the log says that it is open", async || {
+            (sql.query_one(opened, &[]).await.unwrap().get::<_, i64>(0) == 2 * n + 1).then_some(())
+        })
+        .await;
         // Until the tails follow the log again, whatever is written is only to be found there.
         sql.query_one(cut, &[]).await.unwrap();
         let new = Socket::open(&on(&b, &channel)).await;

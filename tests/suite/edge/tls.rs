@@ -172,8 +172,9 @@ async fn certificates_that_cannot_be_used_are_told_at_the_start() {
         let serve = [&["serve", "--listen", "127.0.0.1:0", "--database-url", database.url()][..], &arguments].concat();
         crate::cli::refused(&crate::cli::run(&serve).await, because);
     }
-    let absent = ["serve", "--listen", "127.0.0.1:0", "--tls-cert", "/none", "--tls-key", "/none"];
-    crate::cli::refused(&crate::cli::run(&absent).await, "cannot read /none");
+    let absent = ["--tls-cert", "/none", "--tls-key", "/none"];
+    let serve = [&["serve", "--listen", "127.0.0.1:0", "--database-url", database.url()][..], &absent].concat();
+    crate::cli::refused(&crate::cli::run(&serve).await, "cannot read /none");
 }
 
 /// `tocsin listen` is an ordinary client, which trusts whom the system trusts.

@@ -65,6 +65,7 @@ async fn ended(database: &Database) -> Client {
         sql.query_one(query, &[]).await.unwrap().get::<_, bool>(0).then_some(())
     })
     .await;
+    database.run_and_tell("").await;
     sql
 }
 

@@ -143,6 +143,18 @@ async fn server_backend(sql: &Client, name: &str, not: Option<i32>) -> i32 {
     .await
 }
 
+/// Waits until the tail has begun some more statements: whatever it was at is over then, and it has looked again.
+async fn tail_goes_on(sql: &Client) {
+    let query = "select query_start::text from pg_stat_activity
+                 where application_name = 'tocsin tail' and datname = current_database()";
+    let mut begun = std::collections::HashSet::new();
+    eventually("the tail goes on", async || {
+        begun.extend(column::<String>(sql, query).await);
+        (begun.len() >= 4).then_some(())
+    })
+    .await;
+}
+
 /// Ends the server's connection of this name, once there is one other than `not`; answers its pid.
 async fn cut(sql: &Client, name: &str, not: Option<i32>) -> i32 {
     let pid = server_backend(sql, name, not).await;

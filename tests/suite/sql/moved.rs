@@ -49,12 +49,7 @@ async fn a_server_resets_foreign_transaction_ids_once_and_delivers_what_is_new()
     run(&sql, &message("b", "new").repeat(2)).await;
     assert_eq!((socket.list().await.seq(), socket.list().await.seq()), (22, 23));
     // channel.created, subscription.created, channel.opened and two messages: not the old ones with each read.
-    let mut reads = std::collections::HashSet::new();
-    eventually("the tail has polled some more", async || {
-        reads.extend(column::<String>(&sql, "select query_start::text from pg_stat_activity where application_name = 'tocsin tail' and datname = current_database()").await);
-        (reads.len() >= 3).then_some(())
-    })
-    .await;
+    tail_goes_on(&sql).await;
     assert_eq!(server.tail().events(), 5);
     assert_exact(&sql).await;
 }

@@ -184,19 +184,11 @@ async fn what_is_committed_just_before_its_partition_is_sealed_is_delivered() {
     let database = Database::new().await;
     let sql = database.connect().await;
     attach_old(&sql, &[3]).await;
+    // Whoever seals takes this lock: so the server does not, before it is done here.
+    run(&sql, "select pg_advisory_lock(1953456496)").await;
     let server = Server::start(&database).await;
     let mut follower = Follower::start(&server).await;
-    let sealed = "select exists (select from tocsin.sealed)";
-    eventually("the server has sealed what it can", async || value::<bool>(&sql, sealed).await.then_some(())).await;
-    // As if that were still to come.
-    run(&sql, "delete from tocsin.sealed").await;
-    let last = "select 'drop trigger if exists events_sealed on ' || oid::regclass from pg_class
-                where relkind = 'r' and relname ~ '^events_[0-9]'";
-    for unseal in column::<String>(&sql, last).await {
-        run(&sql, &unseal).await;
-    }
-    tokio::time::sleep(std::time::Duration::from_millis(1200)).await; // the log is read each second
-
+    tail_goes_on(&sql).await;
     run(&sql, &format!("begin; {} commit", late("default/b", 2, 3))).await;
     seal(&sql).await;
     follower.takes(2, 2).await;

@@ -51,6 +51,7 @@ async fn a_standby_is_refused_with_one_clear_message_and_not_tailed() {
     let sql = crate::support::postgres::connect(embedded.url()).await;
     assert!(value::<bool>(&sql, "select pg_is_in_recovery()").await);
 
+    crate::doctor::fails(embedded.url(), "primary", "standby", "target_session_attrs=read-write").await;
     let refused = tokio::process::Command::new(env!("CARGO_BIN_EXE_tocsin"))
         .args(["serve", "--listen", "127.0.0.1:0", "--database-url", embedded.url()])
         .kill_on_drop(true)

@@ -63,8 +63,7 @@ async fn a_prepared_transaction_arrives_when_it_commits() {
     run(&sql, &format!("set tocsin.ring = 'off'; begin; {} prepare transaction '{name}'", message("b", 1).repeat(3)))
         .await;
     run(&sql, &format!("set tocsin.ring = 'auto'; {}", message("c", 1))).await;
-    let seen = server.tail().events();
-    eventually("the tail has read on", async || (server.tail().events() > seen || seen > 2).then_some(())).await;
+    tail_goes_on(&sql).await;
     run(&sql, &format!("commit prepared '{name}'")).await;
     follower.takes(2, 4).await;
 }

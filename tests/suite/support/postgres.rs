@@ -10,6 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 
+use super::eventually;
+
 /// A machine that crashes may lose the cluster: nobody asks for it then. Killed processes lose nothing.
 pub const FORGETFUL: [(&str, &str); 2] = [("fsync", "off"), ("full_page_writes", "off")];
 
@@ -87,7 +89,8 @@ async fn serve(admin: &Client, mut queue: mpsc::UnboundedReceiver<Job>) {
                 let _ = reply.send(name);
             }
             Job::Drop(name) => {
-                admin.batch_execute(&format!("drop database {name} with (force)")).await.unwrap();
+                // One that a test left a prepared transaction in stays: other tests need the cluster.
+                let _ = admin.batch_execute(&format!("drop database {name} with (force)")).await;
             }
         }
     }
@@ -138,6 +141,20 @@ impl Database {
     /// For the server under test, and for tokio-postgres.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Runs statements in a session of their own, and waits until Postgres' statistics say what it did, and what all sessions
+    /// did that had ended before. (Before Postgres 15 they came by way of another process, in the order of their ends.)
+    pub async fn run_and_tell(&self, statements: &str) {
+        let (sql, mark) = (self.connect().await, format!("mark_{}", uuid::Uuid::new_v4().simple()));
+        let scan = format!("{statements}; create table public.{mark} (); table public.{mark}");
+        self.connect().await.batch_execute(&scan).await.unwrap();
+        let told = format!("select pg_stat_get_numscans('public.{mark}'::regclass) > 0");
+        eventually("statistics are told", async || {
+            sql.batch_execute("select pg_stat_clear_snapshot()").await.unwrap();
+            sql.query_one(&told, &[]).await.unwrap().get::<_, bool>(0).then_some(())
+        })
+        .await;
     }
 
     /// A connection, driven by a task of the test's runtime.
