@@ -13,7 +13,7 @@ select current_setting('server_version_num')::int / 10000 as major,
        current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
            as connections_max,
        (select sum(numbackends) from pg_stat_database)::bigint as connections,
-       (select count(*) from pg_stat_activity where application_name = 'tocsin tail') as nodes,
+       (select count(*) from pg_stat_activity where application_name like 'tocsin tail%') as nodes,
        pg_notification_queue_usage() as queue,
        current_setting('autovacuum')::boolean and current_setting('track_counts')::boolean as autovacuum,
        (select extract(epoch from clock_timestamp() - min(xact_start))::float8 from pg_stat_activity

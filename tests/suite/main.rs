@@ -21,6 +21,7 @@ mod nc;
 mod nms;
 mod nodes;
 mod openapi;
+mod operator;
 mod outbound;
 mod sql;
 mod support;

@@ -11,7 +11,7 @@ mod nodes;
 mod polling;
 mod push;
 mod socket;
-mod webhooks;
+pub mod webhooks;
 
 use reqwest::Method;
 

@@ -135,7 +135,7 @@ async fn the_tail_holds_no_transaction_id_and_idle_no_snapshot() {
     let (_database, server, sql) = served().await;
     let mut follower = Follower::start(&server).await;
     let held = "select count(*) from pg_stat_activity
-        where datname = current_database() and application_name in ('tocsin tail', 'tocsin keys')
+        where datname = current_database() and application_name ~ '^tocsin (tail|keys)'
           and (backend_xid is not null or state <> 'active' and (backend_xmin is not null or state <> 'idle'))";
     for n in 0..100 {
         run(&sql, &message("b", n)).await;
