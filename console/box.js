@@ -1,6 +1,6 @@
 // The watched box: what is in it, its subscriptions, and the user's channels; sending and explaining.
 
-import { $, attempt, badge, button, element, facts, idOf, on, replaceEntries, row, small, strong } from './page.js';
+import { $, attempt, badge, button, element, entry, facts, idOf, lasting, moment, on, replaceEntries, small, strong } from './page.js';
 import { boxPath, channelsPath, session, tocsin } from './session.js';
 import { refreshSenders } from './operator.js';
 
@@ -61,21 +61,20 @@ function target(notifyURL) {
 }
 
 function subscriptionEntry({ resourceURL, callbackReference, duration, index, restartToken }) {
-    const id = idOf(resourceURL);
-    return element('li', {}, strong(id.slice(-6)), ` to ${target(callbackReference.notifyURL)}`,
-        small(`next index ${index} · after ${restartToken} · ends in ${duration} s`),
-        isOurs(callbackReference.notifyURL) ? null : row(remove('subscription', resourceURL)));
+    const ours = isOurs(callbackReference.notifyURL);
+    return entry([ours ? null : remove('subscription', resourceURL)],
+        strong(idOf(resourceURL).slice(-6)), ` to ${target(callbackReference.notifyURL)}`,
+        small(`next index ${index} · after `, moment(restartToken), ` · ends in ${lasting(duration)}`));
 }
 
 function channelEntry(channel) {
     const { channelType, channelData, channelLifetime, resourceURL, callbackURL } = channel;
-    const disabled = channel['x-disabled'];
+    const [ours, disabled] = [isOurs(callbackURL), channel['x-disabled']];
     const to = channelData?.['x-webhookURL'] ?? channelData?.channelSubType;
-    return element('li', {}, strong(channelType), ` ${idOf(resourceURL).slice(-6)} `,
-        isOurs(callbackURL) ? badge('this page') : null,
-        small(`lifetime ${channelLifetime} s${to ? ` · to ${to}` : ''}`),
-        disabled ? element('span', { className: 'bad' }, `disabled since ${disabled.since}: ${disabled.reason}`) : null,
-        isOurs(callbackURL) ? null : row(disabled ? enable(resourceURL) : null, remove('channel', resourceURL)));
+    const why = disabled ? element('span', { className: 'bad' }, 'disabled since ', moment(disabled.since), `: ${disabled.reason}`) : null;
+    return entry([disabled ? enable(resourceURL) : null, ours ? null : remove('channel', resourceURL)],
+        strong(channelType), ` ${idOf(resourceURL).slice(-6)} `, ours ? badge('this page') : null,
+        small(`lifetime ${lasting(channelLifetime)}${to ? ` · to ${to}` : ''}`), why);
 }
 
 const about = (text, what, url) => `${text} the ${what} ${idOf(url)}`;

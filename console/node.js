@@ -40,7 +40,7 @@ const latency = (name) => (now, before) => quantile(0.95, now.buckets[name], bef
 const CHARTS = [
     ['Events', '/s', rate('tocsin_log_events_total')],
     ['Requests', '/s', rate('tocsin_http_requests_total')],
-    ['Delay of the log, p95', ' ms', latency('tocsin_log_delay_seconds_bucket')],
+    ['Log delay, p95', ' ms', latency('tocsin_log_delay_seconds_bucket')],
     ['Requests, p95', ' ms', latency('tocsin_http_request_seconds_bucket')],
 ].map(([name, unit, next]) => ({ name, unit, next, points: [] }));
 

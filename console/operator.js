@@ -1,6 +1,6 @@
 // What operators see: boxes, what is sent in vain, nodes, everybody's channels and subscriptions.
 
-import { $, attempt, badge, button, element, moment, on, replaceEntries, row, small, strong } from './page.js';
+import { $, attempt, badge, button, element, entry, moment, on, replaceEntries, small, strong } from './page.js';
 import { tocsin } from './session.js';
 
 const HINT = 'Boxes, webhooks, nodes and channels of everybody need a token with the scope tocsin.operator.';
@@ -72,12 +72,11 @@ function senderEntry(sender) {
         disabled: () => small('given up ', moment(disabledSince)),
     }[state]?.() ?? null;
     const next = nextAttemptAt && state === 'failing' ? small('next attempt ', moment(nextAttemptAt)) : null;
-    return element('li', {}, stateBadge(state), ' ', strong(`${type}${to ? ` to ${to}` : ''}`),
+    const again = button('Retry', `Retry the channel ${channel}`, () => retry(channel), `${short(channel)} is tried again within 5 seconds`);
+    return entry([state === 'fine' ? null : again], stateBadge(state), ' ', strong(`${type}${to ? ` to ${to}` : ''}`),
         small(`channel ${short(channel)} of ${owner}${node ? ` · sent by node ${short(node)}` : ''}`),
         small(waiting ? `at most ${waiting} event${waiting === 1 ? ' waits' : 's wait'}` : 'nothing waits'), since,
-        lastError ? element('span', { className: 'bad' }, lastError) : null, next,
-        state === 'fine' ? null : row(button('Retry', `Retry the channel ${channel}`, () => retry(channel),
-            `${short(channel)} is tried again within 5 seconds`)));
+        lastError ? element('span', { className: 'bad' }, lastError) : null, next);
 }
 
 async function retry(channel) {
@@ -86,20 +85,20 @@ async function retry(channel) {
 }
 
 function nodeEntry({ id, version, address, since, state, leases, thisNode }) {
-    return element('li', {}, stateBadge(state), ' ', strong(address ?? short(id)), thisNode ? ' (this one)' : '',
+    return entry([], stateBadge(state), ' ', strong(address ?? short(id)), thisNode ? ' (this one)' : '',
         small(`node ${short(id)}${version ? ` · version ${version}` : ''}`),
         small(leases ? `sends to ${counted(leases, 'channel')}` : 'sends to no channel',
             ...(since ? [' · follows the log since ', moment(since)] : [' · its channels go to others soon'])));
 }
 
 function channelEntry({ id, owner, type, to, createdAt, expiresAt, disabledSince, reason, subscriptions }) {
-    return element('li', {}, disabledSince ? stateBadge('disabled') : '', strong(` ${type}${to ? ` to ${to}` : ''}`),
+    return entry([], disabledSince ? stateBadge('disabled') : '', strong(` ${type}${to ? ` to ${to}` : ''}`),
         small(`${id} of ${owner}`), small(counted(subscriptions, 'subscription'), ' · made ', moment(createdAt), ' · ends ', moment(expiresAt)),
         reason ? element('span', { className: 'bad' }, reason) : null);
 }
 
 function subscriptionEntry({ id, store, boxId, channel, subscriber, expiresAt, nextIndex, behind, confirmedAt }) {
-    return element('li', {}, strong(`${store}/${boxId}`), ` to channel ${short(channel)}`,
+    return entry([], strong(`${store}/${boxId}`), ` to channel ${short(channel)}`,
         small(`${id}${subscriber ? ` of ${subscriber}` : ''}`),
         small(`next index ${nextIndex} · ${behind ? `at most ${behind} events behind` : 'up to date'} · ends `, moment(expiresAt)),
         small(...(confirmedAt ? ['confirmed last ', moment(confirmedAt)] : ['nothing confirmed yet'])));

@@ -38,7 +38,6 @@ export const facts = (of) =>
 export const badge = (text, kind = '') => element('span', { className: `badge ${kind}` }, text);
 export const small = (...children) => element('small', {}, ...children);
 export const strong = (text) => element('strong', {}, text);
-export const row = (...buttons) => element('div', { className: 'row' }, ...buttons);
 export const idOf = (url) => url.split('/').pop();
 
 /** A moment: the time of today, or the date too. */
@@ -47,6 +46,15 @@ export function moment(text) {
     const today = at.toDateString() === new Date().toDateString();
     return element('time', { dateTime: text, title: text }, today ? at.toLocaleTimeString() : at.toLocaleString());
 }
+
+/** How long, roughly. */
+export function lasting(seconds) {
+    const [size, unit] = [[86400, 'days'], [3600, 'hours'], [60, 'minutes'], [1, 'seconds']].find(([of]) => seconds >= 2 * of) ?? [1, 'seconds'];
+    return `${Math.round(seconds / size)} ${unit}`;
+}
+
+/** An entry of a list: what it says, and at its side its buttons. */
+export const entry = (buttons, ...said) => element('li', {}, element('div', {}, ...said), ...buttons.filter((one) => one !== null));
 
 /** A button of an entry. `name` says more than its text: which entry it is about. */
 export function button(text, name, act, done) {

@@ -31,12 +31,17 @@ export const picture = async (name, fullPage = true) => {
     await page.evaluate(() => scrollTo(0, 0));
     await page.screenshot({ path: join(pictures, `${name}.png`), fullPage });
 };
-/** So that there is something to see in the charts of a picture. */
+/** So that there is something to see in a picture: from several people, to several boxes. */
 export const showTraffic = async () => {
     const said = ['Lunch at noon?', 'The build is green again', 'Your parcel has arrived', 'Minutes of the meeting', 'Tickets for Friday'];
+    const send = (at, box) => {
+        const of = { Subject: said[at % said.length], From: `tel:+195855502${10 + ((at * 7) % 30)}` };
+        const attribute = Object.entries(of).map(([name, value]) => ({ name, value: [value] }));
+        return server.post(`/nms/v1/default/${encodeURIComponent(box)}/objects`, { object: { parentFolderPath: '/inbox', attributes: { attribute } } });
+    };
     for (let at = 0; pictures && at < 150; at += 1) {
-        await insert(said[at % said.length]);
-        if (at % 4 === 0) await insert(said[(at + 1) % said.length], `tel:+195855501${(at % 7) + 10}`);
+        await send(at, BOX);
+        if (at % 4 === 0) await send(at + 1, `tel:+195855501${(at % 7) + 10}`);
         await new Promise((resolve) => setTimeout(resolve, 250 * (1.05 + Math.sin(at / 9))));
     }
 };
