@@ -7,7 +7,7 @@ import { feed } from './feed.js';
 import { LOOK, lookAtNode } from './node.js';
 import { boxes, lookAtOperator } from './operator.js';
 
-const FIELDS = ['token', 'user', 'box', 'store'];
+const FIELDS = ['user', 'box', 'store'];
 /** Seconds after which a channel ends that a page could not end itself. */
 const LIFETIME = 120;
 /** Looks at the node for each look at what there is besides. */
@@ -41,6 +41,7 @@ on('logout', 'click', logOut, 'Logged out: the token is forgotten');
 
 async function watch() {
     await leave();
+    if ($('token').value.trim() !== (await tocsin.token() ?? '')) await logIn();
     session.chosen = Object.fromEntries(FIELDS.map((name) => [name, $(name).value.trim()]));
     for (const name of FIELDS) sessionStorage.setItem(name, session.chosen[name]);
     feed.clear();
@@ -114,7 +115,7 @@ document.addEventListener('keydown', (pressed) => {
 });
 
 // What was chosen lasts as long as the tab: the token too, which is stored nowhere else.
-for (const name of FIELDS) $(name).value = sessionStorage.getItem(name) ?? $(name).value;
+for (const name of ['token', ...FIELDS]) $(name).value = sessionStorage.getItem(name) ?? $(name).value;
 $('logout').hidden = !$('token').value;
 
 if (sessionStorage.getItem('watching')) attempt(watch, 'Watching again');

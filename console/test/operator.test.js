@@ -153,6 +153,9 @@ test('a token is asked for where one is needed, and kept by the tab only', async
     await page.click('#boxes button');
     await until('but not what is in them', async () => (await text('#said')).startsWith('403'));
     assert.equal(await page.evaluate(() => localStorage.length + document.cookie.length), 0);
+    await type('#token', token);
+    await page.click('#who button');
+    await shows('who only presses Watch is logged in, too', '#said', 'Watching');
     await page.click('#logout');
     await shows('it is forgotten', '#said', 'forgotten');
     assert.equal(await page.evaluate(() => sessionStorage.getItem('token')), null);
