@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use crate::auth::Gate;
 use crate::auth::config::Jwt;
+use crate::base::ids::NodeId;
 use crate::base::metrics::Metrics;
 use crate::base::rate::Rates;
 use crate::channel::confirm::Confirmations;
@@ -150,7 +151,8 @@ impl Server {
             None => None,
         };
         let metrics = Arc::new(Metrics::new());
-        let database = Database::new(&home.url)?.measured_by(&metrics);
+        let node = NodeId::random();
+        let database = Database::new(&home.url)?.measured_by(&metrics).of_node(&node, address);
         let mut connection = database.connect("migrate").await.context("cannot reach the database")?;
         migrate::run(&mut connection.client, config.limits.partitions_months_ahead).await?;
         drop(connection);
@@ -183,6 +185,7 @@ impl Server {
         declare(&database, &config).await?;
         let deferred_made = Arc::new(Notify::new());
         let app = App {
+            node: node.clone(),
             database: database.clone(),
             urls,
             gate: gate.clone(),
@@ -212,7 +215,7 @@ impl Server {
         let (for_confirmations, stop) = (database.clone(), tasks.stopping());
         let confirming = confirmations.clone();
         tasks.spawn("confirmations", async move { confirming.run(&for_confirmations, stop).await });
-        tasks.spawn("dispatcher", Dispatcher::new(delivery, senders).run());
+        tasks.spawn("dispatcher", Dispatcher::new(delivery, senders, node).run());
         let (for_undelivered, stop) = (database.clone(), tasks.stopping());
         let noting = undelivered.clone();
         tasks.spawn("undelivered", async move { noting.run(&for_undelivered, stop).await });

@@ -25,6 +25,8 @@ pub mod inbox;
 
 pub mod tables;
 
+pub mod operator;
+
 pub mod wire;
 
 pub mod delivery;

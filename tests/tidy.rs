@@ -85,6 +85,7 @@ fn imports_go_downwards() {
         ("tables", &["log", "filter", "subscription", "channel", "store", "wire", "delivery", "http", "app", "cli"]),
         ("subscription", &["store", "wire", "delivery", "http", "app", "cli"]),
         ("channel", &["store", "wire", "delivery", "http", "app", "cli"]),
+        ("operator", &["store", "wire", "delivery", "http", "app", "cli"]),
         ("wire", &["delivery", "http", "app", "cli"]),
         ("delivery", &["http", "app", "cli"]),
         (
@@ -133,6 +134,7 @@ fn each_kind_of_effect_has_its_place() {
             "store/moves.rs",
             "store/search/",
             "tables/rows.rs",
+            "operator/rows.rs",
         ],
     );
     for pure in [

@@ -1,77 +1,21 @@
-// The console in a real browser, against a real server.
+// The console in a real browser, against a real server: what a user does.
 
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 
-import { Server, tocsin, until } from '../../clients/js/test/server.js';
+import { until } from '../../clients/js/test/server.js';
+import { BOX, CHANNELS, DESK, PHONE, assertAccessible, away, complaints, dark, focused, insert, lines, page, server, shows, text, type, watch } from './page.js';
 
-const { default: puppeteer } = await import(pathToFileURL(process.env.PUPPETEER));
-const BOX = 'tel:+19585550100';
-const CHANNELS = `/notificationchannel/v1/${encodeURIComponent(BOX)}/channels`;
-const pictures = process.env.PICTURES;
-
-let server;
-let browser;
-let page;
-/** What the browser complains about: nothing may be here at the end. */
-const complaints = [];
-
-const text = (selector) => page.$eval(selector, (element) => element.innerText);
-const lines = () => page.$$eval('#feed li', (all) => all.filter((line) => !line.hidden).map((line) => line.innerText));
-const insert = (subject) => server.send(BOX, subject);
-const picture = async (name, fullPage = true) => {
-    if (!pictures) return;
-    await page.evaluate(() => scrollTo(0, 0));
-    await page.screenshot({ path: join(pictures, `${name}.png`), fullPage });
-};
-/** So that there is something to see in the charts of a picture. */
-const showTraffic = async () => {
-    for (let at = 0; pictures && at < 60; at += 1) {
-        await insert(['Lunch at noon?', 'The build is green again', 'Your parcel has arrived'][at % 3]);
-        await new Promise((resolve) => setTimeout(resolve, 200 * (1 + Math.sin(at / 6))));
-    }
-};
-const shows = (what, selector, wanted) => until(what, async () => (await text(selector)).includes(wanted));
-const type = async (selector, value) => {
-    await page.focus(selector);
-    await page.keyboard.down('Control');
-    await page.keyboard.press('a');
-    await page.keyboard.up('Control');
-    await page.keyboard.type(value);
-};
-
-async function open(url) {
-    page = await browser.newPage();
-    page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
-    page.on('pageerror', (fault) => complaints.push(String(fault)));
-    await page.setViewport({ width: 1280, height: 900 });
-    await page.goto(`${url}/console`);
-}
-
-async function watch(token = '') {
-    await type('#token', token);
-    await type('#user', BOX);
-    await type('#box', BOX);
-    await page.keyboard.press('Enter');
-    await shows('it watches', '#state', 'live');
-    await shows('it says so', '#said', 'Watching');
-}
-
-before(async () => {
-    if (pictures) mkdirSync(pictures, { recursive: true });
-    server = await Server.start('--allow-private-targets');
-    const args = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'];
-    browser = await puppeteer.launch({ executablePath: process.env.CHROMIUM, args });
-    await open(server.url);
-});
-
-after(async () => {
-    await browser.close();
-    await server.stop();
+test('before anything is watched, it says what to do', async () => {
+    await shows('the node', '#ready', 'ready');
+    await shows('the feed', '#feed-empty', 'Watch a box');
+    await shows('no box yet', '#boxes', 'none');
+    await page.click('#send button');
+    assert.equal(await text('#said'), '', 'the browser asks for a text first');
+    await type('#text', 'to nobody');
+    await page.click('#send button');
+    await shows('it says why', '#said', 'Watch a box first');
+    await assertAccessible('an empty page');
 });
 
 test('a watched box shows what is inserted', async () => {
@@ -80,6 +24,7 @@ test('a watched box shows what is inserted', async () => {
     await until('a line', async () => (await lines()).some((line) => line.includes('first of all')));
     await shows('the box', '#box-facts', BOX);
     await shows('our channel', '#channels', 'this page');
+    await shows('to whom it sends', '#send-to', BOX);
 });
 
 test('a search filters', async () => {
@@ -91,7 +36,7 @@ test('a search filters', async () => {
     assert.match(seen[0], /apples and pears/);
     await insert('quinces'); // does not fit
     await until('it is counted', async () => (await text('#count')).startsWith('1 of 4'));
-    await type('#search', ' ');
+    await type('#search', '');
     assert.equal((await lines()).length, 4);
 });
 
@@ -104,6 +49,22 @@ test('a pause holds the feed, and nothing is lost', async () => {
     assert.match((await lines())[0], /while paused/);
 });
 
+test('many events are told to those who hear the page in few words', async () => {
+    await page.evaluate(() => {
+        globalThis.heard = [];
+        const ears = new MutationObserver(() => globalThis.heard.push(document.querySelector('#announced').textContent));
+        ears.observe(document.querySelector('#announced'), { childList: true });
+    });
+    const before = (await lines()).length;
+    for (let at = 0; at < 20; at += 1) await insert(`flood ${at}`);
+    await until('all are shown', async () => (await lines()).length >= before + 20);
+    await until('the last is told', () => page.evaluate(() => globalThis.heard.at(-1)?.includes('flood 19')));
+    const heard = await page.evaluate(() => globalThis.heard);
+    assert.ok(heard.length <= 3, heard.join('\n'));
+    assert.match(heard.at(-1), /^\d+ events, the newest: changedObject, .*flood 19$/);
+    assert.equal(await page.$('#feed[aria-live], #feed[role=log], #feed [aria-live]'), null, 'the feed itself is silent');
+});
+
 test('a message is sent, and its delivery explained', async () => {
     await type('#from', 'tel:+19585550101');
     await type('#text', 'sent from the console');
@@ -114,60 +75,147 @@ test('a message is sent, and its delivery explained', async () => {
     await type('#seq', seq);
     await until('it is confirmed', async () => {
         await page.click('#explain button');
-        return (await text('#explanation')).startsWith('confirmed: ');
+        return (await text('#explanation')).startsWith('confirmed');
     });
+    await page.click('.event:nth-child(3)');
+    await until('a click on an event explains it', async () => (await page.$eval('#seq', (field) => field.value)) === String(seq - 2));
 });
 
-test('a disabled webhook says why, and is enabled again', async () => {
-    const gone = createServer((_, answer) => answer.writeHead(410).end()).listen(0, '127.0.0.1');
-    await until('it listens', () => gone.address());
-    const webhook = { channelType: 'webhooks', channelData: { 'x-webhookURL': `http://127.0.0.1:${gone.address().port}/hook` } };
-    const { notificationChannel } = await server.post(CHANNELS, { notificationChannel: webhook });
-    const callbackReference = { notifyURL: notificationChannel.callbackURL };
-    await server.post(`/nms/v1/default/${encodeURIComponent(BOX)}/subscriptions`, { nmsSubscription: { callbackReference } });
-    await insert('for the webhook');
-    await until('it is disabled', async () => {
-        const answer = await fetch(server.url + CHANNELS);
-        return (await answer.text()).includes('x-disabled');
-    });
-    await insert('one more, so that the page looks again');
-    await shows('it says why', '#channels', 'disabled since');
-    await showTraffic();
-    await picture('wide', false);
-    gone.close();
-    await page.click('#channels button[aria-label^="Retry"]');
-    await shows('it is enabled', '#said', 'Enabled again');
-    await until('nothing is disabled', async () => !(await text('#channels')).includes('disabled since'));
+test('charts say in words what they show', async () => {
+    const names = await page.$$eval('#charts svg[role=img]', (all) => all.map((one) => one.ariaLabel));
+    assert.equal(names.length, 4);
+    assert.match(names[0], /^Events: \d+(\.\d)?\/s now, between \d+(\.\d)?\/s and \d+(\.\d)?\/s in the last \d+ seconds$/);
+    assert.match(names[3], /^Requests, p95: \d+(\.\d)? ms now/);
+    const drawn = await page.$$eval('#charts polyline', (all) => all.length);
+    assert.ok(drawn >= 3, `${drawn} lines`);
 });
 
 test('the keyboard is enough', async () => {
-    await page.evaluate(() => document.activeElement.blur());
+    await away();
     await page.focus('.skip');
     const order = [];
-    for (let at = 0; at < 14; at += 1) {
-        order.push(await page.evaluate(() => document.activeElement.id || document.activeElement.className || document.activeElement.innerText));
+    for (let at = 0; at < 24; at += 1) {
+        order.push(await focused());
         await page.keyboard.press('Tab');
     }
-    assert.deepEqual(order, ['skip', 'token', 'user', 'box', 'store', 'Watch', 'leave', 'search', 'pause', 'feed', 'from', 'folder', 'text', 'Send']);
-    await page.focus('#pause');
+    assert.deepEqual(order, ['To the feed', 'Node', 'Boxes', 'Nodes', 'Feed', 'Webhooks', 'Send', 'Explain', 'help', 'token', 'Log in', 'user', 'box',
+        'store', 'Watch', 'leave', 'boxes-filter', 'boxes-order', BOX, 'search', 'pause', 'feed', 'senders-state', 'from']);
+    const outlined = await page.$$eval('a, button, input, select, textarea, summary, #feed', (all) => all.filter((one) => {
+        if (!one.checkVisibility()) return false;
+        one.focus({ focusVisible: true });
+        return getComputedStyle(one).outlineStyle === 'none';
+    }).map((one) => one.outerHTML));
+    assert.deepEqual(outlined, [], 'who has the focus shows it');
+    await page.focus('.skip');
+    await page.keyboard.press('Enter');
+    assert.equal(await focused(), 'feed-heading');
+});
+
+test('single keys lead everywhere, and can be turned off', async () => {
+    const press = async (key) => {
+        await page.keyboard.press(key);
+        return focused();
+    };
+    await away();
+    for (const [key, place] of [['/', 'search'], ['c', 'text'], ['b', 'boxes-filter'], ['w', 'box'], ['t', 'token'], ['f', 'feed']]) {
+        assert.equal(await press(key), place, key);
+        await page.keyboard.press('Escape');
+    }
+    assert.equal(await page.$eval('#search', (field) => field.value.trim()), '', 'no key was typed');
+    await page.focus('#search');
+    await page.keyboard.type('p');
+    assert.equal(await text('#pause'), 'Pause', 'in a field, a key is a letter');
+    await page.keyboard.press('Backspace');
+    await away();
+    await page.keyboard.press('p');
+    assert.equal(await text('#pause'), 'Resume');
+    await page.keyboard.press('p');
+    await page.keyboard.press('?');
+    assert.ok(await page.$eval('#keys', (dialog) => dialog.open));
+    await shows('they are listed', '#keys', 'compose a message');
+    await assertAccessible('with the list of keys');
+    await page.focus('#keys-on');
     await page.keyboard.press('Space');
-    assert.equal(await page.$eval('#pause', (button) => button.getAttribute('aria-pressed')), 'true');
-    await page.keyboard.press('Space');
-    const unnamed = await page.$$eval('input, select, textarea', (all) => all.filter((one) => !one.labels.length).length);
-    assert.equal(unnamed, 0, 'each field has a label');
-    assert.equal(await page.$eval('#feed', (feed) => feed.getAttribute('aria-live')), 'polite');
+    await page.keyboard.press('Escape');
+    assert.ok(!(await page.$eval('#keys', (dialog) => dialog.open)), 'Esc closes it');
+    await away();
+    await page.keyboard.press('p');
+    assert.equal(await text('#pause'), 'Pause', 'they are off');
+    await page.click('#help');
+    await page.click('#keys-on');
+    await page.click('#keys button');
+    await page.keyboard.press('p');
+    await page.keyboard.press('p');
+    assert.equal(await text('#pause'), 'Pause', 'they are on again');
+});
+
+test('a message is composed, found and explained without a mouse', async () => {
+    await away();
+    await page.keyboard.press('c');
+    await page.keyboard.type('by hand alone');
+    await page.keyboard.down('Control');
+    await page.keyboard.press('Enter');
+    await page.keyboard.up('Control');
+    await until('it comes', async () => (await lines())[0]?.includes('by hand alone'));
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('f');
+    await page.keyboard.press('Home');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowUp');
+    const active = await page.$eval('#feed', (feed) => document.getElementById(feed.getAttribute('aria-activedescendant')).innerText);
+    assert.match(active, /by hand alone/);
+    await page.$eval('#explanation', (told) => told.replaceChildren());
+    await until('it is explained', async () => {
+        await page.keyboard.press('Enter');
+        return (await text('#explanation')).startsWith('confirmed');
+    });
+});
+
+test('nothing shuts anybody out, on a desk or a phone, by day or by night', async () => {
+    await page.click('.event');
+    for (const [name, size] of [['desk', DESK], ['phone', PHONE]]) {
+        await page.setViewport(size);
+        for (const night of [false, true]) {
+            await dark(night);
+            await assertAccessible(`${name}, ${night ? 'dark' : 'light'}`);
+        }
+    }
+    await dark(false);
+    await page.setViewport(DESK);
 });
 
 test('a phone shows all of it, in the dark too', async () => {
-    await page.setViewport({ width: 360, height: 740 });
-    await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);
-    const [width, ground] = await page.evaluate(() => [document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor]);
-    assert.ok(width <= 360, `${width} pixels wide`);
-    assert.equal(ground, 'rgb(18, 22, 28)');
-    await picture('narrow-dark');
-    await page.setViewport({ width: 1280, height: 900 });
-    await picture('wide-dark');
-    await page.emulateMediaFeatures([]);
+    await page.setViewport(PHONE);
+    await dark(true);
+    for (const width of [390, 320]) {
+        await page.setViewport({ ...PHONE, width });
+        const [across, ground] = await page.evaluate(() => [document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor]);
+        assert.ok(across <= width, `${across} pixels across on ${width}`);
+        assert.equal(ground, 'rgb(16, 20, 26)');
+    }
+    await page.setViewport(PHONE);
+    const small = await page.$$eval('button, select, input:not([type=checkbox])', (all) =>
+        all.filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 24).map((one) => one.outerHTML));
+    assert.deepEqual(small, [], 'a thumb meets everything');
+    await page.tap('#pause');
+    assert.equal(await text('#pause'), 'Resume');
+    await page.tap('#pause');
+    await insert('hello', 'ann');
+    await type('#boxes-filter', 'ann');
+    await until('it is found', async () => (await text('#boxes')).startsWith('ann'));
+    await page.tap('#boxes button');
+    await shows('it is watched', '#said', 'Watching default/ann');
+    await type('#boxes-filter', '');
+    await page.setViewport(DESK);
+    await dark(false);
+    await watch();
+});
+
+test('who loads the page again watches on', async () => {
+    await page.reload();
+    await shows('it watches', '#state', 'live');
+    await insert('after all');
+    await until('it comes', async () => (await lines())[0]?.includes('after all'));
 });
 
 test('it comes back when the server does', async () => {
@@ -186,24 +234,4 @@ test('nothing is left of it on the server', async () => {
     const listed = await (await fetch(server.url + CHANNELS)).text();
     assert.ok(!listed.includes('WebSockets'), listed);
     assert.deepEqual(complaints, []);
-});
-
-test('a token is asked for where one is needed, and kept by the tab only', async () => {
-    const guarded = new Server(['--auth', 'jwt']);
-    tocsin('token', 'key', '--out', guarded.file('jwt'));
-    guarded.configure('--jwt-key-file', guarded.file('jwt.pub.pem'));
-    await guarded.run();
-    await open(guarded.url);
-    await type('#user', BOX);
-    await type('#box', BOX);
-    await page.keyboard.press('Enter');
-    await until('it is refused', async () => (await text('#said')).startsWith('401'));
-    const scopes = 'oma_rest_notificationchannel.all_v1,oma_rest_nms.all_v1';
-    const token = tocsin('token', 'issue', '--key', guarded.file('jwt.pem'), '--user', BOX, '--scope', scopes);
-    await watch(token);
-    await guarded.send(BOX, 'by token', token);
-    await until('it comes', async () => (await lines()).some((line) => line.includes('by token')));
-    await shows('metrics are another right', '#metrics-said', 'tocsin.metrics');
-    assert.equal(await page.evaluate(() => localStorage.length + document.cookie.length), 0);
-    await guarded.stop();
 });

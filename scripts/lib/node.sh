@@ -28,7 +28,7 @@ set_up_typescript() {
     npm install --prefix "$root/target/node" --no-audit --no-fund typescript@5 >&2
 }
 
-# Sets CHROMIUM to a browser, and PUPPETEER to the module that drives it.
+# Sets CHROMIUM to a browser, PUPPETEER to the module that drives it, and AXE to a script that looks for what shuts people out.
 set_up_browser() {
     local modules=$root/target/node/node_modules
     if [[ -z ${CHROMIUM-} ]]; then
@@ -44,11 +44,12 @@ set_up_browser() {
         exit 1
     fi
     PUPPETEER=$modules/puppeteer-core/lib/esm/puppeteer/puppeteer-core.js
-    if [[ ! -f $PUPPETEER ]]; then
+    AXE=$modules/axe-core/axe.min.js
+    if [[ ! -f $PUPPETEER || ! -f $AXE ]]; then
         mkdir -p "$root/target/node"
-        npm install --prefix "$root/target/node" --no-audit --no-fund puppeteer-core@24 >&2
+        npm install --prefix "$root/target/node" --no-audit --no-fund puppeteer-core@24 axe-core@4 >&2
     fi
-    export CHROMIUM PUPPETEER
+    export CHROMIUM PUPPETEER AXE
 }
 
 # test_with_node ARGUMENT...: builds the server, which the tests start, and runs `node --test` with these.

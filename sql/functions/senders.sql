@@ -15,14 +15,15 @@ returns setof text language sql as $$
     returning channel_id
 $$;
 
--- An attempt failed. When that has been so for `patience`, the channel is disabled, and the log says why: answers
--- whether it is.
-create or replace function tocsin.sender_failed(channel text, why text, patience interval) returns boolean language plpgsql as $$
+-- An attempt failed; the next one comes after `pause`. When that has been so for `patience`, the channel is disabled, and the
+-- log says why: answers whether it is. (A node of an older version says no pause.)
+create or replace function tocsin.sender_failed(channel text, why text, patience interval, pause interval default null)
+returns boolean language plpgsql as $$
 declare
     since timestamptz;
 begin
     update tocsin.senders
-    set failing_since = coalesce(failing_since, now()), attempts = attempts + 1, last_error = why
+    set failing_since = coalesce(failing_since, now()), attempts = attempts + 1, last_error = why, retry_at = now() + pause
     where channel_id = channel
     returning failing_since into since;
     return since <= now() - patience and tocsin.disable_channel(channel, why);
@@ -35,7 +36,12 @@ begin
     insert into tocsin.events (stream, kind, data)
     select '$channel/' || id, 'channel.disabled', jsonb_build_object('id', id, 'why', why)
     from tocsin.channels where id = channel and disabled_at is null;
-    return found;
+    if not found then
+        return false;
+    end if;
+    update tocsin.senders set failing_since = coalesce(failing_since, now()), last_error = why, retry_at = null
+    where channel_id = channel;
+    return true;
 end
 $$;
 
@@ -46,8 +52,20 @@ begin
     select '$channel/' || id, 'channel.enabled', jsonb_build_object('id', id)
     from tocsin.channels where id = channel and disabled_at is not null;
     if found then
-        update tocsin.senders set failing_since = null, attempts = 0, last_error = null where channel_id = channel;
+        update tocsin.senders set failing_since = null, attempts = 0, last_error = null, retry_at = null where channel_id = channel;
     end if;
     return found;
+end
+$$;
+
+-- Whoever runs the server wants the next attempt now: a disabled channel is enabled, and who waits is woken when its node
+-- renews the lease. False when nothing is sent to such a channel.
+create or replace function tocsin.retry_sender(channel text) returns boolean language plpgsql as $$
+begin
+    if tocsin.enable_channel(channel) then
+        return true;
+    end if;
+    update tocsin.senders set retry_at = now() where channel_id = channel and failing_since is not null;
+    return found or exists (select from tocsin.senders where channel_id = channel);
 end
 $$;

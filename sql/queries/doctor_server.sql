@@ -16,7 +16,7 @@ select current_setting('server_version_num')::int / 10000 as major,
        (select least(nullif(rolconnlimit, -1), nullif(datconnlimit, -1))::bigint from pg_roles, pg_database
         where rolname = current_user and datname = current_database()) as connections_limit,
        (select sum(numbackends) from pg_stat_database)::bigint as connections,
-       (select count(*) from pg_stat_activity where application_name = 'tocsin tail') as nodes,
+       (select count(*) from pg_stat_activity where application_name like 'tocsin tail%') as nodes,
        pg_notification_queue_usage() as queue,
        current_setting('autovacuum')::boolean and current_setting('track_counts')::boolean as autovacuum,
        (select extract(epoch from clock_timestamp() - min(xact_start))::float8 from pg_stat_activity

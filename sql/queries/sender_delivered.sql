@@ -1,2 +1,2 @@
 -- An attempt succeeded after failures.
-update tocsin.senders set failing_since = null, attempts = 0, last_error = null where channel_id = $1
+update tocsin.senders set failing_since = null, attempts = 0, last_error = null, retry_at = null where channel_id = $1

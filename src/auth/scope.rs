@@ -22,6 +22,7 @@ const NAMES: &[(&str, Scopes)] = &[
     ("tocsin.tables", Scopes::TABLES),
     ("tocsin.grant", Scopes::GRANT),
     ("tocsin.metrics", Scopes::METRICS),
+    ("tocsin.operator", Scopes::OPERATOR),
     ("tocsin.admin", Scopes::ADMIN),
 ];
 
@@ -60,6 +61,8 @@ impl Scopes {
     pub const GRANT: Scopes = Scopes(1 << 12);
     /// What is measured.
     pub const METRICS: Scopes = Scopes(1 << 13);
+    /// Seeing what boxes, channels, subscriptions and nodes there are, and having what failed sent again.
+    pub const OPERATOR: Scopes = Scopes(1 << 14);
     /// Everything, of everybody.
     pub const ADMIN: Scopes = Scopes(0xffff);
 

@@ -161,6 +161,22 @@ opaque_id! {
     SubscriptionId
 }
 
+/// A node, while it runs: what its leases and its connections to the database are called by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeId(String);
+
+impl NodeId {
+    /// A new one: 12 hexadecimal digits by chance.
+    pub fn random() -> Self {
+        NodeId(uuid::Uuid::new_v4().simple().to_string()[..12].to_owned())
+    }
+
+    /// The id as it is stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// What a channel delivers from; each is delivered in the order of its stream, and has a cursor of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SourceId {

@@ -256,8 +256,12 @@ fn channel(row: &Row) -> Result<Channel> {
         application_tag: row.get("application_tag"),
         lifetime_seconds: row.get::<_, i32>("lifetime_seconds").unsigned_abs(),
         expires_at: row.get("expires_at"),
-        disabled: row
-            .get::<_, Option<_>>("disabled_at")
-            .map(|at| Disabled { at, why: row.get::<_, Option<_>>("disabled_why").unwrap_or_default() }),
+        disabled: disabled(row),
     })
+}
+
+/// Why nothing is delivered to the channel of a row.
+pub fn disabled(row: &Row) -> Option<Disabled> {
+    let at = row.get::<_, Option<_>>("disabled_at")?;
+    Some(Disabled { at, why: row.get::<_, Option<_>>("disabled_why").unwrap_or_default() })
 }

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::Delivery;
 use super::sender::{Lease, Sender};
-use crate::base::ids::ChannelId;
+use crate::base::ids::{ChannelId, NodeId};
 use crate::base::{Error, Result};
 use crate::channel::leases::{self, LEASE};
 use crate::channel::rows as channels;
@@ -34,15 +34,14 @@ struct Running {
 pub struct Dispatcher {
     delivery: Arc<Delivery>,
     senders: Senders,
-    node: String,
+    node: NodeId,
     running: HashMap<ChannelId, Running>,
     renewed: Instant,
 }
 
 impl Dispatcher {
     /// Nothing is sent yet.
-    pub fn new(delivery: Arc<Delivery>, senders: Senders) -> Self {
-        let node = uuid::Uuid::new_v4().simple().to_string();
+    pub fn new(delivery: Arc<Delivery>, senders: Senders, node: NodeId) -> Self {
         Dispatcher { delivery, senders, node, running: HashMap::new(), renewed: Instant::now() }
     }
 
@@ -75,7 +74,7 @@ impl Dispatcher {
         self.count();
         self.delivery.confirmations.flush(&self.delivery.database).await?;
         let held: Vec<&str> = held.iter().map(ChannelId::as_str).collect();
-        leases::release(&self.delivery.database, &self.node, &held).await
+        leases::release(&self.delivery.database, self.node.as_str(), &held).await
     }
 
     fn count(&self) {
@@ -87,14 +86,14 @@ impl Dispatcher {
         let over: Vec<ChannelId> = self.running.extract_if(over).map(|(id, _)| id).collect();
         let over: Vec<&str> = over.iter().map(ChannelId::as_str).collect();
         if !over.is_empty() {
-            leases::release(&self.delivery.database, &self.node, &over).await?;
+            leases::release(&self.delivery.database, self.node.as_str(), &over).await?;
         }
         if self.renewed.elapsed() >= RENEW_EVERY {
             self.renew().await?;
         }
         loop {
             let until = Instant::now() + LEASE;
-            let claimed = leases::claim(&self.delivery.database, &self.node, CLAIM_MOST).await?;
+            let claimed = leases::claim(&self.delivery.database, self.node.as_str(), CLAIM_MOST).await?;
             let all = claimed.len() < CLAIM_MOST;
             for id in claimed {
                 self.start(id, until).await?;
@@ -108,10 +107,12 @@ impl Dispatcher {
     async fn renew(&mut self) -> Result<()> {
         let until = Instant::now() + LEASE;
         let ids: Vec<&str> = self.running.keys().map(ChannelId::as_str).collect();
-        let ours = leases::renew(&self.delivery.database, &self.node, &ids).await?;
-        for id in ours {
-            if let Some(running) = self.running.get(&id) {
-                running.lease.renew(until);
+        let ours = leases::renew(&self.delivery.database, self.node.as_str(), &ids).await?;
+        for (id, due) in ours {
+            let Some(running) = self.running.get(&id) else { continue };
+            running.lease.renew(until);
+            if due {
+                running.lease.hurry();
             }
         }
         self.renewed = Instant::now();

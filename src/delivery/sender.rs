@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 use url::Url;
@@ -36,22 +37,30 @@ const WEBHOOK_VALIDITY: TimeDelta = TimeDelta::days(1);
 
 /// Until when this node may deliver to a channel, by its own clock: always earlier than by the database's.
 #[derive(Debug)]
-pub struct Lease(Mutex<Instant>);
+pub struct Lease {
+    until: Mutex<Instant>,
+    due: Notify,
+}
 
 impl Lease {
     /// Valid until then.
     pub fn new(until: Instant) -> Self {
-        Lease(Mutex::new(until))
+        Lease { until: Mutex::new(until), due: Notify::new() }
     }
 
     /// Renewed until then.
     pub fn renew(&self, until: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 
     /// Whether it is ours now.
     pub fn is_valid(&self) -> bool {
-        Instant::now() < *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        Instant::now() < *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next attempt is due: who waits for it just now, waits no longer.
+    pub fn hurry(&self) {
+        self.due.notify_waiters();
     }
 }
 
@@ -286,18 +295,18 @@ impl Sender {
     /// Waits for the next attempt, unless the failures have lasted too long.
     async fn wait(&mut self, after: Option<Duration>, why: &str) -> Result<(), Over> {
         self.failing = true;
+        // Up to half is taken off by chance, so that many who failed together do not come back together.
+        let own = self.backoff.delay().mul_f64(rand::random_range(0.5..=1.0));
+        let delay = after.map_or(own, |after| after.min(RETRY_AFTER_MOST).max(own));
         let patience = Duration::from_secs(self.delivery.limits.sender_disable_after_seconds);
-        if leases::failed(&self.delivery.database, &self.channel.id, why, patience).await? {
+        if leases::failed(&self.delivery.database, &self.channel.id, why, patience, delay).await? {
             info!(channel = %self.channel.id, "disabled: {why}");
             self.count_disabled();
             return Err(Over::Gone);
         }
-        // Up to half is taken off by chance, so that many who failed together do not come back together.
-        let own = self.backoff.delay().mul_f64(rand::random_range(0.5..=1.0));
-        let delay = after.map_or(own, |after| after.min(RETRY_AFTER_MOST).max(own));
         debug!(channel = %self.channel.id, "again in {delay:?}: {why}");
         let _waits = Counted::new(&self.delivery.metrics.outbound_backing_off);
-        sleep(delay).await;
+        let _ = timeout(delay, self.lease.due.notified()).await; // whichever is first
         Ok(())
     }
 }

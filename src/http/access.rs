@@ -91,6 +91,7 @@ fn needs(route: &str, method: &Method) -> Needs {
         "/api/tables" | "/api/tables/" => with(Scopes::TABLES, Of::Caller),
         "/api/tables/{tableName}" | "/api/tables/{tableName}/{rowKey}" => with(Scopes::TABLES, Of::Table),
         "/api/grants" | "/api/grants/{id}" => with(Scopes::GRANT, Of::Caller),
+        _ if route.starts_with("/api/operator/") => with(Scopes::OPERATOR, Of::Caller),
         _ if route.starts_with("/api/notifications") => with(Scopes::INBOX, Of::Inbox),
         _ => Needs::Admin,
     }

@@ -23,7 +23,13 @@ type File = (&'static str, &'static str);
 /// A file that the page loads.
 fn file(name: &str) -> Option<File> {
     Some(match name {
+        "box.js" => (SCRIPT, include_str!("../../console/box.js")),
         "console.js" => (SCRIPT, include_str!("../../console/console.js")),
+        "feed.js" => (SCRIPT, include_str!("../../console/feed.js")),
+        "node.js" => (SCRIPT, include_str!("../../console/node.js")),
+        "operator.js" => (SCRIPT, include_str!("../../console/operator.js")),
+        "page.js" => (SCRIPT, include_str!("../../console/page.js")),
+        "session.js" => (SCRIPT, include_str!("../../console/session.js")),
         "console.css" => ("text/css; charset=utf-8", include_str!("../../console/console.css")),
         "tocsin.js" => (SCRIPT, include_str!("../../clients/js/tocsin.js")),
         _ => return None,

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod nc;
 pub mod nms;
 pub mod openapi;
+pub mod operator;
 pub mod ops;
 pub mod origins;
 pub mod pace;
@@ -54,6 +55,7 @@ pub fn router(app: App) -> Router {
         .nest("/api/tables", tables::routes())
         .route("/api/grants", collection(grants::list, grants::create))
         .route("/api/grants/{id}", only("GET, DELETE", get(grants::read).delete(grants::delete)))
+        .nest("/api/operator", operator::routes())
         .route("/ws/{token}", only("GET", get(nc::socket::open)))
         .route("/poll/{token}", only("POST", post(nc::poll::poll)))
         .route("/large/{token}", only("POST", post(nc::poll::fetch)))

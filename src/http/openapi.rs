@@ -94,6 +94,12 @@ const ASYNCAPI: &str = include_str!("asyncapi.json");
         super::grants::create,
         super::grants::read,
         super::grants::delete,
+        super::operator::boxes,
+        super::operator::channels,
+        super::operator::subscriptions,
+        super::operator::senders,
+        super::operator::retry,
+        super::operator::nodes,
         super::ops::healthz,
         super::ops::readyz,
         super::metrics::metrics,
@@ -154,8 +160,17 @@ const FOR_A_USER: &[&str] =
     &["/api/notifications", "/api/deferred", "/api/events", "/api/rooms/", "/ws/notifications", "/ws/rooms/"];
 
 /// Where a format is not chosen: what is asked is JSON, or in the formats of its subscriptions.
-const ALWAYS_JSON: &[&str] =
-    &["/api/tables", "/poll/", "/large/", "/explain", "/healthz", "/readyz", "/metrics", "/asyncapi.json"];
+const ALWAYS_JSON: &[&str] = &[
+    "/api/tables",
+    "/api/operator/",
+    "/poll/",
+    "/large/",
+    "/explain",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/asyncapi.json",
+];
 
 /// Adds what holds for many requests alike.
 fn complete(document: &mut Value) {
@@ -199,7 +214,7 @@ fn complete_operation(path: &str, verb: &str, operation: &mut Value) {
     add_parameters(path, represented, operation);
     add_headers(&mut operation["responses"]);
     let mut codes = vec![503];
-    if path.contains('{') || body || represented {
+    if body || operation.get("parameters").is_some() {
         codes.push(400);
     }
     match access {

@@ -12,7 +12,7 @@ use super::quotas::Quotas;
 use crate::auth::Gate;
 use crate::auth::token::Principal;
 
-use crate::base::ids::ChannelId;
+use crate::base::ids::{ChannelId, NodeId};
 use crate::base::metrics::Metrics;
 use crate::base::rate::Rates;
 use crate::channel::confirm::Confirmations;
@@ -30,6 +30,8 @@ use crate::wire::urls::Urls;
 /// The parts of a running server.
 #[derive(Clone)]
 pub struct App {
+    /// This node.
+    pub node: NodeId,
     /// The log and its projections.
     pub database: Database,
     /// Makes URLs.

@@ -51,6 +51,7 @@ const REPLACEABLE: &[(&str, &str)] = &[
     ("views/watched_tables.sql", include_str!("../../sql/views/watched_tables.sql")),
     ("functions/tables.sql", include_str!("../../sql/functions/tables.sql")),
     ("views/event_items.sql", include_str!("../../sql/views/event_items.sql")),
+    ("views/box_figures.sql", include_str!("../../sql/views/box_figures.sql")),
     ("triggers/events.sql", include_str!("../../sql/triggers/events.sql")),
     ("triggers/objects.sql", include_str!("../../sql/triggers/objects.sql")),
     ("triggers/messages.sql", include_str!("../../sql/triggers/messages.sql")),

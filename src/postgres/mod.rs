@@ -7,6 +7,7 @@ pub mod migrate;
 pub mod rebuild;
 pub mod tls;
 
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use tokio_postgres::{AsyncMessage, Client, Config, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::warn;
 
+use crate::base::ids::NodeId;
 use crate::base::metrics::{Counter, Durations, Metrics};
 use crate::base::{Error, Result};
 use crate::lifecycle::Attendant;
@@ -51,6 +53,8 @@ pub struct Database {
     tls: MakeRustlsConnect,
     pool: Pool,
     waits: Option<Waits>,
+    /// Follows the names of connections of one's own.
+    node: String,
 }
 
 /// How long connections are waited for.
@@ -83,13 +87,19 @@ impl Database {
                 Box::pin(async move { client.batch_execute(POOL_SESSION).await.map_err(HookError::Backend) })
             }))
             .build()?;
-        Ok(Database { config, tls, pool, waits: None })
+        Ok(Database { config, tls, pool, waits: None, node: String::new() })
     }
 
     /// Measures from now on how long connections are waited for.
     pub fn measured_by(self, metrics: &Metrics) -> Self {
         let (took, failures) = (metrics.pool_waits.clone(), metrics.pool_failures.clone());
         Database { waits: Some(Waits { took, failures }), ..self }
+    }
+
+    /// Connections of one's own say from now on which node they belong to: its id, version, and the address it listens on, as
+    /// sql/queries/operator_nodes.sql reads it.
+    pub fn of_node(self, id: &NodeId, address: SocketAddr) -> Self {
+        Database { node: format!(" {} {} {address}", id.as_str(), env!("CARGO_PKG_VERSION")), ..self }
     }
 
     /// A connection for a short while. [`Error::Busy`] when none can be had.
@@ -118,7 +128,7 @@ impl Database {
     /// A connection of one's own, outside the pool, with keepalives on the server's side too and no time limits.
     pub async fn connect(&self, name: &str) -> anyhow::Result<Connection> {
         let mut config = self.config.clone();
-        config.application_name(format!("tocsin {name}"));
+        config.application_name(format!("tocsin {name}{}", self.node));
         let (client, mut driver) = config.connect(self.tls.clone()).await?;
         let (heard, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
         let name = name.to_owned();

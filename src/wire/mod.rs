@@ -5,6 +5,7 @@ pub mod inbox;
 pub mod json;
 pub mod nc;
 pub mod nms;
+pub mod operator;
 pub mod schema;
 pub mod tables;
 pub mod urls;

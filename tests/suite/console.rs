@@ -7,20 +7,19 @@ use crate::support::eventually;
 use crate::support::postgres::Database;
 use crate::support::server::Server;
 
-const FILES: [(&str, &str); 4] = [
-    ("/console", "text/html; charset=utf-8"),
-    ("/console/console.js", "text/javascript; charset=utf-8"),
-    ("/console/console.css", "text/css; charset=utf-8"),
-    ("/console/tocsin.js", "text/javascript; charset=utf-8"),
-];
+const SCRIPTS: [&str; 8] = ["box", "console", "feed", "node", "operator", "page", "session", "tocsin"];
+const FILES: [(&str, &str); 2] =
+    [("/console", "text/html; charset=utf-8"), ("/console/console.css", "text/css; charset=utf-8")];
 
 #[tokio::test]
 async fn its_files_say_what_they_are_and_what_the_page_may_do_and_are_sent_once() {
     let database = Database::new().await;
     let server = Server::start(&database).await;
-    for (path, media_type) in FILES {
+    let scripts = SCRIPTS.map(|name| (format!("/console/{name}.js"), "text/javascript; charset=utf-8"));
+    let files = FILES.map(|(path, media_type)| (path.to_owned(), media_type));
+    for (path, media_type) in files.iter().chain(&scripts) {
         let answer = server.api.get(path).await;
-        assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, media_type), "{path}");
+        assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, *media_type), "{path}");
         assert_eq!(answer.header("cache-control"), "private, no-cache");
         let policy = answer.header("content-security-policy").to_owned();
         assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");

@@ -22,6 +22,7 @@ mod nc;
 mod nms;
 mod nodes;
 mod openapi;
+mod operator;
 mod outbound;
 mod sql;
 mod support;

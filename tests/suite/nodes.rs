@@ -94,7 +94,7 @@ async fn a_node_that_was_deaf_learns_that_its_socket_is_superseded() {
     let channel = a.api.channel("alice").await;
     let sql = database.connect().await;
     let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-               where application_name = 'tocsin tail' and datname = current_database()";
+               where application_name like 'tocsin tail%' and datname = current_database()";
     let opened = "select count(*) from tocsin.events where kind = 'channel.opened'";
     for n in 0..3 {
         let mut old = Socket::open(&on(&a, &channel)).await;

@@ -7,6 +7,7 @@ pub mod common;
 pub mod inbox;
 pub mod nc;
 pub mod nms;
+pub mod operator;
 pub mod search;
 pub mod tables;
 

@@ -94,6 +94,12 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("POST", "/api/grants", &["tocsin.grant"]),
     ("GET", "/api/grants/1", &["tocsin.grant"]),
     ("DELETE", "/api/grants/1", &["tocsin.grant"]),
+    ("GET", "/api/operator/boxes", &["tocsin.operator"]),
+    ("GET", "/api/operator/channels", &["tocsin.operator"]),
+    ("GET", "/api/operator/subscriptions", &["tocsin.operator"]),
+    ("GET", "/api/operator/senders", &["tocsin.operator"]),
+    ("POST", "/api/operator/senders/x/retry", &["tocsin.operator"]),
+    ("GET", "/api/operator/nodes", &["tocsin.operator"]),
     ("GET", "/metrics", &["tocsin.metrics"]),
 ];
 
@@ -122,6 +128,7 @@ pub fn routes() -> BTreeSet<(String, String)> {
         ("nms/mod.rs", "/nms/v1/{}/{}"),
         ("inbox/mod.rs", "/api"),
         ("tables/mod.rs", "/api/tables"),
+        ("operator.rs", "/api/operator"),
         ("mod.rs", ""),
     ];
     let mut found = BTreeSet::new();

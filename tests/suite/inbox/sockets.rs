@@ -231,7 +231,7 @@ async fn the_loss_of_the_database_connection_loses_nothing() {
     ann.tell("bob", "1").await;
     socket.hears("new", "1").await;
     let kill = "select pg_terminate_backend(pid) from pg_stat_activity
-                where datname = current_database() and application_name = 'tocsin tail'";
+                where datname = current_database() and application_name like 'tocsin tail%'";
     sql.batch_execute(kill).await.unwrap();
     sql.batch_execute("select tocsin.publish('like', '2', users => '{bob}')").await.unwrap();
     socket.hears("new", "2").await;

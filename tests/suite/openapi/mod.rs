@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::scopes::routes;
 use crate::support::client::{Answer, Api, Socket};
+use crate::support::eventually;
 use crate::support::postgres::Database;
 use crate::support::server::Server;
 
@@ -311,6 +312,17 @@ async fn answers_are_as_they_are_described() {
     let grant = json!({ "grantee": "ann", "resource": "box/bob", "rights": ["read"] });
     told.ask("post", "/api/grants", Some(grant)).await;
     told.ask("get", "/api/grants", None).await;
+    let hook = json!({ "channelType": "webhooks", "channelData": { "x-webhookURL": "http://192.0.2.1/" } });
+    told.ask("post", channels, Some(json!({ "notificationChannel": hook }))).await;
+    for list in ["boxes", "boxes?order=recent", "boxes?order=size", "channels", "subscriptions", "nodes"] {
+        told.ask("get", &format!("/api/operator/{list}"), None).await;
+    }
+    eventually("it is sent to", async || {
+        let page = told.ask("get", "/api/operator/senders?state=all", None).await.json();
+        let id = page["results"][0]["channel"].as_str()?.to_owned();
+        Some(told.ask("post", &format!("/api/operator/senders/{id}/retry"), None).await)
+    })
+    .await;
     told.ask("get", "/readyz", None).await;
     server.stop().await;
 }

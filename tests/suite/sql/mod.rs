@@ -135,7 +135,7 @@ fn is_reset(list: &EventList) -> bool {
 /// The backend of the server's connection of this name: once there is one other than `not`.
 async fn server_backend(sql: &Client, name: &str, not: Option<i32>) -> i32 {
     let query = format!(
-        "select pid from pg_stat_activity where application_name = 'tocsin {name}' and datname = current_database()"
+        "select pid from pg_stat_activity where application_name like 'tocsin {name}%' and datname = current_database()"
     );
     eventually("the server's connection", async || {
         column::<i32>(sql, &query).await.into_iter().find(|pid| Some(*pid) != not)
@@ -146,7 +146,7 @@ async fn server_backend(sql: &Client, name: &str, not: Option<i32>) -> i32 {
 /// Waits until the tail has begun some more statements: whatever it was at is over then, and it has looked again.
 async fn tail_goes_on(sql: &Client) {
     let query = "select query_start::text from pg_stat_activity
-                 where application_name = 'tocsin tail' and datname = current_database()";
+                 where application_name like 'tocsin tail%' and datname = current_database()";
     let mut begun = std::collections::HashSet::new();
     eventually("the tail goes on", async || {
         begun.extend(column::<String>(sql, query).await);

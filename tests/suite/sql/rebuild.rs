@@ -229,7 +229,7 @@ async fn it_refuses_while_nodes_are_serving() {
     for node in ["tail", "keys"] {
         server_backend(&sql, node, None).await;
     }
-    let nodes = "select count(*) from pg_stat_activity where application_name = 'tocsin keys'
+    let nodes = "select count(*) from pg_stat_activity where application_name like 'tocsin keys%'
                  and datname = current_database()";
     eventually("both follow the log", async || (value::<i64>(&sql, nodes).await == 2).then_some(())).await;
     let here = ["--database-url", database.url()];

@@ -144,7 +144,7 @@ impl Chaos {
             let name = if tail { "tocsin tail" } else { "tocsin keys" };
             let sql = self.world.connect("chaos").await;
             let end = "select count(pg_terminate_backend(pid)) from (
-                select pid from pg_stat_activity where application_name = $1 order by random() limit $2) as chosen";
+                select pid from pg_stat_activity where application_name like $1 || '%' order by random() limit $2) as chosen";
             let most = i64::try_from(self.chance.random_range(1..=self.world.nodes.len())).unwrap();
             let Ok(row) = sql.query_one(end, &[&name, &most]).await else { continue };
             let ended: i64 = row.get(0);
