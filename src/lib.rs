@@ -35,6 +35,8 @@ pub mod maintenance;
 
 pub mod http;
 
+pub mod client;
+
 pub mod app;
 pub mod cli;
 pub mod config;

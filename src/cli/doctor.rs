@@ -44,7 +44,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         Output::Json => println!("{}", as_json(&findings)),
         Output::Table => {
             let head = ["", "CHECK", "FINDING", "REMEDY"].map(str::to_owned);
-            print_table(head, findings.iter().map(columns));
+            print_table(head, findings.iter().map(columns))?;
         }
     }
     let failed = findings.iter().filter(|finding| finding.health == Health::Fail).count();

@@ -85,7 +85,7 @@ pub(super) async fn list(args: ListArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let head = ["GRANTEE", "RESOURCE", "RIGHTS", "BY", "SINCE"].map(str::to_owned);
-    print_table(head, grants.iter().map(columns));
+    print_table(head, grants.iter().map(columns))?;
     Ok(())
 }
 

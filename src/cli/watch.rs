@@ -82,7 +82,7 @@ async fn list(database: &Database, output: Output) -> anyhow::Result<()> {
         return Ok(());
     }
     let head = ["TABLE", "KEY", "BOX", "COLUMNS", "OPERATIONS", "WHEN"].map(str::to_owned);
-    print_table(head, watched.iter().map(columns));
+    print_table(head, watched.iter().map(columns))?;
     for Watched { name, fault, .. } in &watched {
         if let Some(fault) = fault {
             println!("rows of {name} are not told of: {fault}");
