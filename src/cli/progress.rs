@@ -36,6 +36,11 @@ impl Progress {
         self.bar.set_position(done);
     }
 
+    /// The bar goes: others want to print.
+    pub(super) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+
     /// What is done now: beside the bar.
     pub(super) fn say(&self, what: &str) {
         self.bar.set_message(what.to_owned());
@@ -60,7 +65,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        self.end();
     }
 }
 
