@@ -1,5 +1,6 @@
 //! Builds every part of the server, starts every task, and ends them in the right order.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,8 +144,7 @@ impl Server {
 
     async fn start_on(config: Config, outside: Outside, home: Home) -> anyhow::Result<Server> {
         let Outside { senders, gate, secret } = outside;
-        let listener =
-            TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+        let listener = listen(config.listen).await?;
         let address = listener.local_addr()?;
         let certificate = match &config.edge.tls {
             Some(files) => Some(Certificate::load(files.clone()).await?),
@@ -153,7 +153,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let node = NodeId::random();
         let database = Database::new(&home.url)?.measured_by(&metrics).of_node(&node, address);
-        let mut connection = database.connect("migrate").await.context("cannot reach the database")?;
+        let mut connection = database.connect("migrate").await?;
         migrate::run(&mut connection.client, config.limits.partitions_months_ahead).await?;
         drop(connection);
 
@@ -290,6 +290,20 @@ impl Server {
         self.database.close();
         self.home.close().await;
     }
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|fault| {
+        let remedy = match fault.kind() {
+            ErrorKind::AddrInUse => " (another program does: stop it, or say another address with --listen)",
+            ErrorKind::AddrNotAvailable => " (this machine has no such address: say one of its own with --listen)",
+            ErrorKind::PermissionDenied => {
+                " (ports below 1024 need the right CAP_NET_BIND_SERVICE, or another --listen)"
+            }
+            _ => "",
+        };
+        anyhow::Error::new(fault).context(format!("cannot listen on {address}{remedy}"))
+    })
 }
 
 /// Declares the types of events and the groups of the configuration.

@@ -37,6 +37,8 @@ pub mod maintenance;
 
 pub mod http;
 
+pub mod client;
+
 pub mod app;
 pub mod cli;
 pub mod config;

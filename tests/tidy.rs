@@ -106,6 +106,23 @@ fn imports_go_downwards() {
         ),
         ("maintenance", &["delivery", "http", "app", "cli"]),
         ("http", &["app", "cli"]),
+        (
+            "client",
+            &[
+                "postgres",
+                "log",
+                "filter",
+                "subscription",
+                "channel",
+                "store",
+                "inbox",
+                "delivery",
+                "outbound",
+                "http",
+                "app",
+                "cli",
+            ],
+        ),
     ];
     for (part, forbidden) in above {
         for name in *forbidden {

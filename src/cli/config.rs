@@ -69,7 +69,7 @@ fn show(args: Show, matches: &ArgMatches) -> anyhow::Result<()> {
         Output::Json => print_json(&settings.iter().map(as_json).collect::<Value>())?,
         Output::Table => {
             let head = ["SETTING", "VALUE", "SOURCE", "FROM"].map(str::to_owned);
-            print_table(head, settings.iter().map(columns));
+            print_table(head, settings.iter().map(columns))?;
         }
     }
     if !faults.is_empty() {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::beside::on;
+use super::beside::on_any;
+use super::output::{Output, print_json};
 use super::table::print_table;
 use crate::config::DatabaseArgs;
 use crate::postgres::checkup::{self, Finding, Health};
@@ -23,28 +23,20 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// How findings are printed
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    #[arg(long, value_name = "FORM", value_enum, default_value_t)]
     output: Output,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// One JSON object.
-    Json,
-    /// A line for each.
-    Table,
-}
-
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
-    let mut findings = on(args.database, async |database: &_| Ok(checkup::look(database).await)).await?;
+    let mut findings = on_any(args.database, async |database: &_| Ok(checkup::look(database).await)).await?;
     if let Some(server) = args.server {
         findings.push(look_at_server(&server).await);
     }
     match args.output {
-        Output::Json => println!("{}", as_json(&findings)),
+        Output::Json => print_json(&as_json(&findings))?,
         Output::Table => {
             let head = ["", "CHECK", "FINDING", "REMEDY"].map(str::to_owned);
-            print_table(head, findings.iter().map(columns));
+            print_table(head, findings.iter().map(columns))?;
         }
     }
     let failed = findings.iter().filter(|finding| finding.health == Health::Fail).count();

@@ -3,11 +3,10 @@
 use anyhow::{Context, bail};
 use percent_encoding::percent_decode_str;
 
+use super::beside::on;
 use super::output::{Output, print_json};
-use crate::app::Home;
 use crate::base::ids::{BoxName, Stream, SubscriptionId};
-use crate::config::{DatabaseArgs, DatabaseChoice};
-use crate::postgres::{Database, embedded};
+use crate::config::DatabaseArgs;
 use crate::subscription::explain::{self, Explanation};
 use crate::wire::nms;
 
@@ -30,36 +29,14 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let (named, id) = read_subscription(&args.subscription)?;
     let (asked, seq) = read_event(&args.event)?;
-    let choice = args.database.resolve()?;
-    // A server that runs there is no hindrance, and need not be asked.
-    let running = match &choice {
-        DatabaseChoice::Embedded(dir) if !dir.exists() => {
-            bail!("there is nothing in {} (--data-dir or --database-url says where the database is)", dir.display())
-        }
-        DatabaseChoice::Embedded(dir) => embedded::running_url(dir).ok(),
-        DatabaseChoice::Url(_) => None,
-    };
-    let explanation = match running {
-        Some(url) => look(&url, &id, asked.or(named).as_ref(), seq).await?,
-        None => {
-            let home = Home::open(&choice).await?;
-            let outcome = look(&home.url, &id, asked.or(named).as_ref(), seq).await;
-            home.close().await;
-            outcome?
-        }
-    };
+    let stream = asked.or(named);
+    let explain = async |database: &_| Ok(explain::explain(database, &id, stream.as_ref(), seq).await?);
+    let explanation = on(args.database, explain).await?;
     match args.output {
         Output::Json => print_json(&nms::explanation(&explanation))?,
         Output::Table => print(&explanation),
     }
     Ok(())
-}
-
-async fn look(url: &str, id: &SubscriptionId, stream: Option<&Stream>, seq: i64) -> anyhow::Result<Explanation> {
-    let database = Database::new(url)?;
-    let explanation = explain::explain(&database, id, stream, seq).await;
-    database.close();
-    explanation.context("the database cannot be asked (is its schema up to date? see tocsin migrate)")
 }
 
 /// An id, or a resourceURL, which names the box too.

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use chrono::{DateTime, Local};
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
+
+use crate::client::{Event, EventList, Item, Notification, NotificationList};
 
 /// The most characters of an attribute's value that are shown.
 const VALUE_CHARS_MAX: usize = 60;
@@ -14,65 +15,57 @@ const DIM: Style = Style::new().dimmed();
 const BOLD: Style = Style::new().bold();
 
 /// The lines of a notificationList: one an event.
-pub(super) fn lines(list: &Value) -> Vec<String> {
-    list["notificationList"].as_array().into_iter().flatten().flat_map(of_notification).collect()
+pub(super) fn lines(list: &NotificationList) -> Vec<String> {
+    list.notifications.iter().flat_map(of_notification).collect()
 }
 
-fn of_notification(notification: &Value) -> Vec<String> {
-    let list = &notification["nmsEventList"];
-    let Some(events) = list["nmsEvent"].as_array() else {
+fn of_notification(notification: &Notification) -> Vec<String> {
+    match &notification.events {
+        Some(list) => of_list(list),
         // What an enabler has posted.
-        return vec![format!("{}  notification  {}", time(None), clean(&notification.to_string()))];
-    };
-    events.iter().filter_map(|event| of_event(event, list["restartToken"].as_str())).collect()
+        None => vec![format!("{}  notification  {}", time(None), clean(notification.raw.get()))],
+    }
+}
+
+fn of_list(list: &EventList) -> Vec<String> {
+    list.events.iter().map(|event| of_event(event, &list.restart_token)).collect()
 }
 
 /// Time, kind, object, attributes, flags.
-fn of_event(event: &Value, token: Option<&str>) -> Option<String> {
-    let (name, item) = event.as_object()?.iter().next()?;
-    let style = style(name);
-    let mut line = format!("{}  {style}{:<15}{style:#}", time(token), words(name));
-    if name == "resetBox" {
-        line += "  read the box anew: what came meanwhile is not told";
-        return Some(line);
+fn of_event(event: &Event, token: &str) -> String {
+    let style = style(event);
+    let mut line = format!("{}  {style}{:<15}{style:#}  ", time(Some(token)), event.words());
+    match event {
+        Event::ResetBox => line += "read the box anew: what came meanwhile is not told",
+        Event::Other(event) => line += &clean(&event.to_string()),
+        event => line += &event.item().map(of_item).unwrap_or_default(),
     }
-    let id = item["resourceURL"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
-    let id = percent_decode_str(id).decode_utf8_lossy().into_owned();
-    write!(line, "  {BOLD}{}{BOLD:#}", clean(&id)).ok()?;
-    if let Some(name) = item["name"].as_str() {
-        write!(line, "  {}", clean(name)).ok()?;
-    }
-    for attribute in item["attributes"]["attribute"].as_array().into_iter().flatten() {
-        let values: Vec<&str> = attribute["value"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let name = clean(attribute["name"].as_str().unwrap_or_default());
-        write!(line, "  {DIM}{name}={DIM:#}{}", clean(&values.join(","))).ok()?;
-    }
-    let flags: Vec<&str> = item["flags"]["flag"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if !flags.is_empty() {
-        write!(line, "  {DIM}[{}]{DIM:#}", clean(&flags.join(" "))).ok()?;
-    }
-    Some(line)
+    line
 }
 
-fn style(name: &str) -> Style {
-    let colour = match name {
-        "changedObject" | "changedFolder" => AnsiColor::Green,
-        "resetBox" => AnsiColor::Red,
+fn of_item(item: &Item) -> String {
+    let id = item.resource_url.rsplit('/').next().unwrap_or_default();
+    let id = percent_decode_str(id).decode_utf8_lossy();
+    let mut text = format!("{BOLD}{}{BOLD:#}", clean(&id));
+    if let Some(name) = &item.name {
+        let _ = write!(text, "  {}", clean(name));
+    }
+    for attribute in &item.attributes {
+        let _ = write!(text, "  {DIM}{}={DIM:#}{}", clean(&attribute.name), clean(&attribute.value.join(",")));
+    }
+    if !item.flags.is_empty() {
+        let _ = write!(text, "  {DIM}[{}]{DIM:#}", clean(&item.flags.join(" ")));
+    }
+    text
+}
+
+fn style(event: &Event) -> Style {
+    let colour = match event {
+        Event::ChangedObject(_) | Event::ChangedFolder(_) => AnsiColor::Green,
+        Event::ResetBox => AnsiColor::Red,
         _ => AnsiColor::Yellow,
     };
     colour.on_default()
-}
-
-/// `changedObject` as `changed object`.
-fn words(name: &str) -> String {
-    let mut words = String::new();
-    for char in name.chars() {
-        if char.is_ascii_uppercase() {
-            words.push(' ');
-        }
-        words.push(char.to_ascii_lowercase());
-    }
-    words
 }
 
 /// The moment of a restartToken, or now, as clocks here show it.
@@ -94,12 +87,14 @@ fn clean(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn plain(list: &Value) -> Vec<String> {
-        lines(list).iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect()
+        let list =
+            NotificationList { notifications: serde_json::from_value(list["notificationList"].clone()).unwrap() };
+        lines(&list).iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect()
     }
 
     #[test]

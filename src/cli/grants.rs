@@ -53,7 +53,7 @@ pub(super) struct ListArgs {
 pub(super) async fn grant(args: Args) -> anyhow::Result<()> {
     let Args { database, grantee, resource, rights } = args;
     if grantee != EVERY {
-        UserId::parse(&grantee).context("GRANTEE")?;
+        UserId::parse(&grantee).context("GRANTEE is a user's id, or *")?;
     }
     let grant =
         on(database, async |database| Ok(rows::grant(database, &grantee, &resource, &rights, None).await?)).await?;
@@ -66,7 +66,7 @@ pub(super) async fn revoke(args: RevokeArgs) -> anyhow::Result<()> {
     on(database, async |database| {
         let grants = rows::list(database, None).await?;
         let found = grants.iter().find(|grant| grant.grantee == grantee && grant.resource == resource);
-        let Some(grant) = found else { bail!("{grantee} has no grant of {resource}") };
+        let Some(grant) = found else { bail!("{grantee} has no grant of {resource} (`tocsin grants` lists them)") };
         rows::revoke(database, grant.id).await?;
         Ok(())
     })
@@ -85,7 +85,7 @@ pub(super) async fn list(args: ListArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let head = ["GRANTEE", "RESOURCE", "RIGHTS", "BY", "SINCE"].map(str::to_owned);
-    print_table(head, grants.iter().map(columns));
+    print_table(head, grants.iter().map(columns))?;
     Ok(())
 }
 

@@ -1,20 +1,17 @@
-//! `tocsin listen`: a real client. It survives the loss of its socket, of the server, and of its channel.
+//! `tocsin listen`: what a box notifies, as it happens.
 
-use std::io::IsTerminal;
-use std::pin::pin;
-use std::time::Duration;
+use std::io::{IsTerminal, Write, stdout};
 
+use anyhow::anyhow;
 use clap::ValueEnum;
-use serde_json::{Value, json};
-use tokio::time::{Interval, interval, sleep};
+use futures_util::StreamExt;
 
-use super::client::{
-    Channel, Client, ServerArgs, Socket, Subscription, check_connection, is_check, next_text, position, positions,
-    without_seen,
-};
+use super::client::{ServerArgs, told};
+use super::exec::Then;
+use super::output::print_line;
 use super::{exec, feed};
-use crate::base::backoff::Backoff;
-use crate::lifecycle;
+use crate::client::{Criterion, Filter, Happening, Listen, Listener, NotificationList, Wish};
+use crate::lifecycle::Signals;
 
 /// `tocsin listen`.
 #[derive(Debug, clap::Args)]
@@ -32,7 +29,7 @@ pub(super) struct Args {
     restart_token: Option<String>,
     /// Only objects that have this value of an attribute, as key=8; several must all hold
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = read_criterion)]
-    criteria: Vec<Value>,
+    criteria: Vec<Criterion>,
     /// Print the attributes of the objects too; a feed always has them
     #[arg(long)]
     with_attributes: bool,
@@ -42,7 +39,8 @@ pub(super) struct Args {
     /// Instead of printing, run this command in a shell for each notification, one at a time
     ///
     /// The notification's JSON is on its stdin, and TOCSIN_BOX, TOCSIN_INDEX and TOCSIN_RESTART_TOKEN are in its
-    /// environment. One that fails is told of on stderr, and the next notification comes all the same.
+    /// environment. One that fails is told of on stderr, and the next notification comes all the same. While one takes its
+    /// time, what comes waits on the server. Ctrl-C and SIGTERM let it end first; the second one kills it.
     #[arg(long, value_name = "COMMAND", conflicts_with = "output")]
     exec: Option<String>,
 }
@@ -59,188 +57,83 @@ enum Form {
 /// What is done with what comes.
 enum Sink {
     Print(Form),
-    Exec(String),
+    Exec { command: String, box_id: String },
 }
 
 /// A criterion of the kind Attribute.
-fn read_criterion(text: &str) -> Result<Value, String> {
+fn read_criterion(text: &str) -> Result<Criterion, String> {
     let (name, value) = text.split_once('=').ok_or("NAME=VALUE is wanted")?;
-    Ok(json!({ "type": "Attribute", "name": name, "value": value }))
+    Ok(Criterion::attribute(name, value))
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
-    let default = if std::io::stdout().is_terminal() { Form::Feed } else { Form::Json };
+    let default = if stdout().is_terminal() { Form::Feed } else { Form::Json };
+    let form = args.output.unwrap_or(default);
+    let attributes = args.with_attributes || (args.exec.is_none() && form == Form::Feed);
     let sink = match args.exec {
-        Some(command) => Sink::Exec(command),
-        None => Sink::Print(args.output.unwrap_or(default)),
+        Some(command) => Sink::Exec { command, box_id: args.box_id.clone() },
+        None => Sink::Print(form),
     };
-    let mut listener = Listener {
-        client: Client::new(args.server)?,
-        user: args.user,
-        box_id: args.box_id,
-        criteria: args.criteria,
-        with_attributes: args.with_attributes || sink.is_feed(),
-        sink,
-        token: args.restart_token,
-        next_index: 1,
-        made: None,
+    let wish = Wish {
+        store: args.server.store.clone(),
+        filter: (!args.criteria.is_empty()).then(|| Filter::all(args.criteria)),
+        attributes,
+        restart_token: args.restart_token,
+        ..Wish::of_box(&args.box_id)
     };
+    let mut signals = Signals::listen()?;
+    let listen = Listen::new(&args.user, [wish]).told(tell);
+    let client = args.server.client()?;
     // What is wrong with the request itself is told at once; later faults are waited out.
-    listener.make().await?;
-    let asked = lifecycle::asked_to_stop();
-    tokio::select! {
-        never = listener.listen() => match never {},
-        asked = asked => asked?,
+    let mut listener = tokio::select! {
+        listener = client.listen(listen) => listener.map_err(|fault| told(&fault))?,
+        () = signals.next() => return Ok(()),
+    };
+    let outcome = follow(&mut listener, &sink, &mut signals).await;
+    let closed = listener.close().await.map_err(|fault| told(&fault));
+    outcome.and(closed)
+}
+
+fn tell(happening: Happening<'_>) {
+    match happening {
+        Happening::Problem(fault) => eprintln!("{fault}; trying again"),
+        Happening::Gap { expected, got } => eprintln!("index {expected} is missing before {got}; asking for it again"),
+        _ => {}
     }
-    listener.unmake().await
+}
+
+/// Takes what comes, until we are asked to stop.
+async fn follow(listener: &mut Listener, sink: &Sink, signals: &mut Signals) -> anyhow::Result<()> {
+    loop {
+        let list = tokio::select! {
+            list = listener.next() => list,
+            () = signals.next() => return Ok(()),
+        };
+        let list = list.ok_or_else(|| anyhow!("the subscription has ended"))?.map_err(|fault| told(&fault))?;
+        if sink.take(&list, signals).await? == Then::Stop {
+            return Ok(());
+        }
+    }
 }
 
 impl Sink {
-    fn is_feed(&self) -> bool {
-        matches!(self, Sink::Print(Form::Feed))
-    }
-}
-
-struct Listener {
-    client: Client,
-    user: String,
-    box_id: String,
-    criteria: Vec<Value>,
-    with_attributes: bool,
-    sink: Sink,
-    /// Everything up to here was printed.
-    token: Option<String>,
-    next_index: i64,
-    made: Option<(Channel, Subscription)>,
-}
-
-impl Listener {
-    async fn listen(&mut self) -> std::convert::Infallible {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-        loop {
-            match self.listen_once(&mut backoff).await {
-                Ok(()) => eprintln!("the server closed the connection; connecting again"),
-                Err(fault) => eprintln!("{fault:#}; connecting again"),
-            }
-            sleep(backoff.delay()).await;
-        }
-    }
-
-    async fn listen_once(&mut self, backoff: &mut Backoff) -> anyhow::Result<()> {
-        let channel = self.make().await?;
-        let mut socket = self.client.open(&channel).await?;
-        let mut checks = interval((channel.lifetime / 3).max(Duration::from_secs(1)));
-        loop {
-            let list = tokio::select! {
-                text = next_text(&mut socket) => text?,
-                _ = checks.tick() => {
-                    check_connection(&mut socket).await?;
-                    continue;
-                }
-            };
-            let Some(list) = list else { return Ok(()) };
-            backoff.reset();
-            if is_check(&list) {
-                continue;
-            }
-            // What was on its way when the connection broke comes again, with the same indexes, perhaps together with
-            // what is new.
-            let Some(list) = without_seen(&list, self.next_index) else { continue };
-            self.take(&list, &mut socket, &mut checks).await?;
-        }
-    }
-
-    /// Prints a notificationList, or runs the command for each of its notifications.
-    async fn take(&mut self, list: &str, socket: &mut Socket, checks: &mut Interval) -> anyhow::Result<()> {
-        match &self.sink {
-            Sink::Print(Form::Json) => println!("{list}"),
+    /// Prints a list, or runs the command for each of its notifications.
+    async fn take(&self, list: &NotificationList, signals: &mut Signals) -> anyhow::Result<Then> {
+        match self {
+            Sink::Print(Form::Json) => print_line(&list.to_string())?,
             Sink::Print(Form::Feed) => {
-                let lines = feed::lines(&serde_json::from_str(list)?);
-                lines.iter().for_each(|line| anstream::println!("{line}"));
+                for line in feed::lines(list) {
+                    writeln!(anstream::stdout(), "{line}")?;
+                }
             }
-            Sink::Exec(command) => return self.exec(&command.clone(), list, socket, checks).await,
-        }
-        self.reach(positions(list).last());
-        Ok(())
-    }
-
-    /// Runs the command for each notification, and goes on to the next one when it has ended.
-    async fn exec(
-        &mut self,
-        command: &str,
-        list: &str,
-        socket: &mut Socket,
-        checks: &mut Interval,
-    ) -> anyhow::Result<()> {
-        let list: Value = serde_json::from_str(list)?;
-        for notification in list["notificationList"].as_array().into_iter().flatten() {
-            {
-                let mut run = pin!(exec::run(command, &self.box_id, notification));
-                loop {
-                    tokio::select! {
-                        outcome = &mut run => break outcome?,
-                        // The channel is to outlive a slow command. A lost connection is noticed afterwards.
-                        _ = checks.tick() => { let _ = check_connection(socket).await; }
+            Sink::Exec { command, box_id } => {
+                for notification in &list.notifications {
+                    if exec::run(command, box_id, notification, signals).await? == Then::Stop {
+                        return Ok(Then::Stop);
                     }
                 }
             }
-            self.reach(position(notification).as_ref());
         }
-        Ok(())
-    }
-
-    /// Notes what was done, so that it is not done again.
-    fn reach(&mut self, position: Option<&(i64, String)>) {
-        if let Some((index, token)) = position {
-            self.next_index = index + 1;
-            self.token = Some(token.clone());
-        }
-    }
-
-    /// The channel and the subscription: those that are there, or new ones that go on from the last token.
-    async fn make(&mut self) -> anyhow::Result<Channel> {
-        if let Some((channel, subscription)) = self.made.clone() {
-            if self.client.exists(&subscription.resource_url).await?
-                && self.client.exists(&channel.resource_url).await?
-            {
-                return Ok(channel);
-            }
-            self.unmake().await?;
-        }
-        let channel = self.client.create_channel(&self.user).await?;
-        let subscription = match self.client.subscribe(&self.box_id, &channel, self.wish()).await {
-            Ok(subscription) => subscription,
-            Err(fault) => {
-                self.client.delete(&channel.resource_url).await?;
-                return Err(fault);
-            }
-        };
-        self.next_index = subscription.index;
-        self.token.get_or_insert_with(|| subscription.restart_token.clone());
-        self.made = Some((channel.clone(), subscription));
-        Ok(channel)
-    }
-
-    /// What the subscription is to be.
-    fn wish(&self) -> Value {
-        let mut wish = json!({});
-        if let Some(token) = &self.token {
-            wish["restartToken"] = json!(token);
-        }
-        if !self.criteria.is_empty() {
-            wish["filter"] = json!({ "criterion": self.criteria, "operator": "And" });
-        }
-        if self.with_attributes {
-            wish["x-attributes"] = json!(true);
-        }
-        wish
-    }
-
-    async fn unmake(&mut self) -> anyhow::Result<()> {
-        if let Some((channel, subscription)) = self.made.take() {
-            self.client.delete(&subscription.resource_url).await?;
-            self.client.delete(&channel.resource_url).await?;
-        }
-        Ok(())
+        Ok(Then::GoOn)
     }
 }

@@ -1,9 +1,11 @@
 //! `tocsin migrate`.
 
+use super::progress::Progress;
 use crate::app::Home;
 use crate::config::telemetry::Telemetry;
 use crate::config::{DatabaseArgs, Limits};
-use crate::postgres::{Database, migrate};
+use crate::postgres::Database;
+use crate::postgres::migrate::{self, Step};
 use crate::telemetry;
 
 pub(super) async fn run(args: DatabaseArgs) -> anyhow::Result<()> {
@@ -17,7 +19,16 @@ pub(super) async fn run(args: DatabaseArgs) -> anyhow::Result<()> {
 
 async fn up_to_date(url: &str) -> anyhow::Result<()> {
     let mut connection = Database::new(url)?.connect("migrate").await?;
-    migrate::run(&mut connection.client, Limits::default().partitions_months_ahead).await?;
+    let progress = Progress::new("{wide_bar} {pos} of {len} migrations: {msg}");
+    let tell = |step: Step<'_>| match step.next {
+        Some(name) => {
+            progress.say(name);
+            progress.show(step.done as u64, step.of as u64);
+            progress.line(&format!("migration {name} ({} of {})", step.done + 1, step.of));
+        }
+        None => progress.end(),
+    };
+    migrate::run_telling(&mut connection.client, Limits::default().partitions_months_ahead, tell).await?;
     println!("the schema is up to date");
     Ok(())
 }

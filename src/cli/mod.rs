@@ -12,6 +12,7 @@ mod help;
 mod listen;
 mod migrate;
 mod output;
+mod progress;
 mod rebuild;
 mod replay;
 mod rotate_key;
@@ -111,7 +112,17 @@ enum Command {
 }
 
 /// Runs the command given on the command line.
+///
+/// # Errors
+/// What a person is to be told, in one line or several.
 pub async fn run() -> anyhow::Result<()> {
+    match run_command().await {
+        Err(fault) if output::is_unread(&fault) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+async fn run_command() -> anyhow::Result<()> {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|fault| fault.exit());
     match cli.command {

@@ -3,17 +3,22 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde_json::json;
-use tokio::time::timeout;
+use chrono::{DateTime, Utc};
+use tokio::time::{Instant, timeout};
 
-use super::client::{Channel, Client, ServerArgs, Socket, Subscription, close, flush, next_text, positions};
+use super::client::{ServerArgs, told};
+use super::output::print_line;
+use super::progress::Progress;
 use crate::auth::token::ACR_AUTH;
+use crate::client::{Channel, Client, Frame, NotificationList, Result, Socket, Subscription, Wish};
 use crate::wire::nms::parse_token;
 
 /// When nothing has come for this long, the server is asked whether that was all.
 const QUIET: Duration = Duration::from_millis(100);
 /// A server that neither sends nor confirms for this long has a problem.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Before everything.
+const FIRST: &str = "1970-01-01T00:00:00Z";
 
 /// `tocsin replay`.
 #[derive(Debug, clap::Args)]
@@ -31,65 +36,101 @@ pub(super) struct Args {
     user: Option<String>,
 }
 
-/// Before everything.
-const FIRST: &str = "1970-01-01T00:00:00Z";
-
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
-    let token = args.restart_token.as_deref().unwrap_or(FIRST);
-    if parse_token(token).is_err() {
-        bail!("{token:?} is not a restartToken (such as 2026-01-31T12:00:00.123456Z)");
+    let since = args.restart_token.as_deref().unwrap_or(FIRST);
+    if parse_token(since).is_err() {
+        bail!("{since:?} is not a restartToken (such as 2026-01-31T12:00:00.123456Z)");
     }
-    let client = Client::new(args.server)?;
+    let wish = Wish { store: args.server.store.clone(), ..Wish::of_box(&args.box_id) };
+    let client = args.server.client()?;
     let user = args.user.as_deref().unwrap_or(if client.has_token() { ACR_AUTH } else { "tocsin-replay" });
-    let channel = client.create_channel(user).await?;
-    let outcome = replay(&client, &channel, &args.box_id, token).await;
+    let channel = client.create_channel(user, None).await.map_err(|fault| told(&fault))?;
+    let outcome = replay(&client, &channel, wish, since).await;
     // The subscriptions end with the channel.
-    client.delete(&channel.resource_url).await?;
-    outcome
+    let deleted = client.delete(&channel.resource_url).await.map_err(|fault| told(&fault));
+    outcome.and(deleted.map(drop))
 }
 
-async fn replay(client: &Client, channel: &Channel, box_id: &str, token: &str) -> anyhow::Result<()> {
-    // Where the box stands now: a subscription without a token starts there.
-    let now = client.subscribe(box_id, channel, json!({})).await?;
-    client.delete(&now.resource_url).await?;
-    let subscription = client.subscribe(box_id, channel, json!({ "restartToken": token })).await?;
-    let mut socket = client.open(channel).await?;
-    let mut next_index = subscription.index;
-    let mut last_heard = tokio::time::Instant::now();
+async fn replay(client: &Client, channel: &Channel, wish: Wish, since: &str) -> anyhow::Result<()> {
+    let mut replay = Replay::begin(client, channel, wish, since).await.map_err(|fault| told(&fault))?;
     loop {
-        match timeout(QUIET, next_text(&mut socket)).await {
-            Ok(Ok(Some(list))) => {
-                last_heard = tokio::time::Instant::now();
-                println!("{list}");
-                if let Some((index, _)) = positions(&list).last() {
-                    next_index = index + 1;
-                }
+        match timeout(QUIET, replay.socket.next()).await {
+            Ok(Ok(Frame::List(list))) => replay.print(&list)?,
+            Ok(Ok(Frame::Closed(_, reason))) => bail!("the server closed the connection: {reason}: try again later"),
+            Ok(Ok(_)) => {}
+            Ok(Err(fault)) => return Err(told(&fault)),
+            Err(_) if replay.has_caught_up(client).await? => {
+                replay.socket.close().await;
+                return Ok(());
             }
-            Ok(Ok(None)) => bail!("the server closed the connection"),
-            Ok(Err(fault)) => return Err(fault),
-            Err(_) => {
-                if caught_up(client, &mut socket, &subscription, &now.restart_token, next_index).await? {
-                    close(socket).await;
-                    return Ok(());
-                }
-                if last_heard.elapsed() > PATIENCE {
-                    bail!("nothing came for {PATIENCE:?}, and yet the server has not confirmed that this was all");
-                }
+            Err(_) if replay.heard_at.elapsed() > PATIENCE => {
+                bail!(
+                    "nothing came for {PATIENCE:?}, and yet the server has not confirmed that this was all: try again later"
+                )
             }
+            Err(_) => {}
         }
     }
 }
 
-/// Whether the server knows that we have everything up to `until`: its position is past it, and its next index is ours.
-async fn caught_up(
-    client: &Client,
-    socket: &mut Socket,
-    of: &Subscription,
-    until: &str,
+/// A replay under way.
+struct Replay {
+    socket: Socket,
+    subscription: Subscription,
+    /// Where the box stood when it began.
+    until: DateTime<Utc>,
     next_index: i64,
-) -> anyhow::Result<bool> {
-    flush(socket).await?;
-    let confirmed = client.subscription(&of.resource_url).await?.context("the subscription has ended")?;
-    let reached = parse_token(&confirmed.restart_token)? >= parse_token(until)?;
-    Ok(reached && confirmed.index == next_index)
+    heard_at: Instant,
+    progress: Progress,
+    began: Option<DateTime<Utc>>,
+}
+
+impl Replay {
+    async fn begin(client: &Client, channel: &Channel, wish: Wish, since: &str) -> Result<Self> {
+        // Where the box stands now: a subscription without a token starts there.
+        let now = client.subscribe(channel, &wish).await?;
+        client.delete(&now.resource_url).await?;
+        let subscription = client.subscribe(channel, &wish.after(since)).await?;
+        Ok(Replay {
+            socket: client.open(channel).await?,
+            until: moment(&now.restart_token).unwrap_or_default(),
+            next_index: subscription.index,
+            subscription,
+            heard_at: Instant::now(),
+            progress: Progress::beside_output("{wide_bar} {percent}% of the time, {msg} lists, {eta} left"),
+            began: None,
+        })
+    }
+
+    fn print(&mut self, list: &NotificationList) -> anyhow::Result<()> {
+        self.heard_at = Instant::now();
+        print_line(&list.to_string())?;
+        if let Some(last) = list.notifications.iter().rev().find_map(|notification| notification.events.as_ref()) {
+            self.next_index = last.index + 1;
+            self.show(moment(&last.restart_token));
+        }
+        Ok(())
+    }
+
+    /// How far we are on the way from the first event to where the box stood.
+    fn show(&mut self, at: Option<DateTime<Utc>>) {
+        let Some(at) = at else { return };
+        let began = *self.began.get_or_insert(at);
+        let ms = |from: DateTime<Utc>, to: DateTime<Utc>| (to - from).num_milliseconds().try_into().unwrap_or(0);
+        self.progress.say(&(self.next_index - 1).to_string());
+        self.progress.show(ms(began, at), ms(began, self.until));
+    }
+
+    /// Whether the server knows that we have everything: its position is past the end, and its next index is ours.
+    async fn has_caught_up(&self, client: &Client) -> anyhow::Result<bool> {
+        let confirmed = client.subscription(&self.subscription.resource_url).await.map_err(|fault| told(&fault))?;
+        let confirmed =
+            confirmed.context("the subscription has ended: its grant was revoked, or somebody deleted it")?;
+        let reached = moment(&confirmed.restart_token).is_some_and(|at| at >= self.until);
+        Ok(reached && confirmed.index == self.next_index)
+    }
+}
+
+fn moment(token: &str) -> Option<DateTime<Utc>> {
+    parse_token(token).ok()
 }

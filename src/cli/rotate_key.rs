@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
-
 use super::beside::on;
 
 use crate::channel::keyring::BEGINS_IN;
@@ -26,9 +24,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let (keep, begins_in) = if args.now { Default::default() } else { (args.keep, BEGINS_IN) };
-    let rotate = async |database: &_| Ok(rows::rotate_url_key(database, keep, begins_in).await);
-    let rotated = on(args.database, rotate).await?;
-    let (from, until) = rotated.context("no key was made (is the schema up to date? see tocsin migrate)")?;
+    let rotate = async |database: &_| Ok(rows::rotate_url_key(database, keep, begins_in).await?);
+    let (from, until) = on(args.database, rotate).await?;
     match args.now {
         true => println!("a new key is in use; URLs and signatures of older ones are good for nothing"),
         false => println!(

@@ -132,7 +132,7 @@ fn with_end(name: &Path, end: &str) -> PathBuf {
 /// A key that is there is never overwritten.
 fn write_new(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let mut file = file.with_context(|| format!("cannot make {}", path.display()))?;
+    let mut file = file.with_context(|| format!("cannot make {} (--out names another)", path.display()))?;
     file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -157,8 +157,10 @@ impl Issue {
     }
 
     fn signer(&self) -> anyhow::Result<(Algorithm, EncodingKey)> {
-        let read =
-            |path: &Path| std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+        let read = |path: &Path| {
+            std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {} (`tocsin token key` makes keys)", path.display()))
+        };
         if let Some(path) = &self.secret_file {
             return Ok((Algorithm::HS256, EncodingKey::from_secret(read(path)?.trim().as_bytes())));
         }

@@ -1,6 +1,6 @@
 //! `tocsin watch` and `tocsin unwatch`: any table of the database as a source of events.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::beside::on;
@@ -65,15 +65,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
 pub(super) async fn unwatch(args: UnwatchArgs) -> anyhow::Result<()> {
     let table = args.table;
     if !on(args.database, async |database| rows::unwatch(database, &table).await).await? {
-        bail!("{table} is not watched");
+        bail!("{table} is not watched (`tocsin watch --list` shows what is)");
     }
     println!("{table} is not watched any more");
     Ok(())
 }
 
 async fn list(database: &Database, output: Output) -> anyhow::Result<()> {
-    let watched = rows::list(database).await;
-    let watched = watched.context("the database cannot be asked (is its schema up to date? see tocsin migrate)")?;
+    let watched = rows::list(database).await?;
     if output == Output::Json {
         return print_json(&watched.iter().map(as_json).collect());
     }
@@ -82,7 +81,7 @@ async fn list(database: &Database, output: Output) -> anyhow::Result<()> {
         return Ok(());
     }
     let head = ["TABLE", "KEY", "BOX", "COLUMNS", "OPERATIONS", "WHEN"].map(str::to_owned);
-    print_table(head, watched.iter().map(columns));
+    print_table(head, watched.iter().map(columns))?;
     for Watched { name, fault, .. } in &watched {
         if let Some(fault) = fault {
             println!("rows of {name} are not told of: {fault}");

@@ -170,7 +170,8 @@ impl File {
 
 /// The file as it is written.
 pub(super) fn read_table(path: &Path) -> anyhow::Result<toml::Table> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read {} (--config says which file)", path.display()))?;
     toml::from_str(&text).with_context(|| format!("in {}", path.display()))
 }
 

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use anyhow::{Context, bail};
+use refinery::Target;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 use tracing::info;
@@ -64,6 +65,16 @@ const LOCK: i64 = 0x746f_636d;
 /// Migrates the database. Safe to call from many nodes at once; refuses a database older than Postgres 14, one that
 /// is a standby, and a schema newer than this program.
 pub async fn run(client: &mut Client, months_ahead: i32) -> anyhow::Result<()> {
+    run_telling(client, months_ahead, |step| {
+        if let Some(name) = step.next {
+            info!("migration {name} ({} of {})", step.done + 1, step.of);
+        }
+    })
+    .await
+}
+
+/// As [`run`]; `tell` is told before each migration, and after the last one.
+pub async fn run_telling(client: &mut Client, months_ahead: i32, tell: impl Fn(Step<'_>)) -> anyhow::Result<()> {
     let server =
         client.query_one("select current_setting('server_version_num')::int / 10000, pg_is_in_recovery()", &[]).await?;
     let (major, standby): (i32, bool) = (server.get(0), server.get(1));
@@ -74,9 +85,20 @@ pub async fn run(client: &mut Client, months_ahead: i32) -> anyhow::Result<()> {
         bail!("this database is a standby (in recovery): tocsin must be given the primary");
     }
     keep_others_away(client).await?;
-    let outcome = migrate_locked(client, months_ahead).await;
+    let outcome = migrate_locked(client, months_ahead, tell).await;
     client.execute("select pg_advisory_unlock($1)", &[&LOCK]).await?;
     outcome
+}
+
+/// How far the migrations are.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    /// How many of those that were missing are done.
+    pub done: usize,
+    /// How many were missing.
+    pub of: usize,
+    /// The one that is about to be applied; `None` after the last one.
+    pub next: Option<&'a str>,
 }
 
 /// Keeps other nodes from migrating, and so from starting, until the lock is given back or the connection closed.
@@ -118,9 +140,9 @@ impl Schema {
             Ordering::Less => {
                 Some(format!("the schema (V{there}) is older than this program (V{ours}): tocsin migrate"))
             }
-            Ordering::Greater => {
-                Some(format!("the schema (V{there}) is newer than this program (V{ours}): upgrade it"))
-            }
+            Ordering::Greater => Some(format!(
+                "the schema (V{there}) is newer than this program (V{ours}): run the newer tocsin that made it"
+            )),
         }
     }
 }
@@ -131,19 +153,12 @@ pub async fn make_writer(client: &Client) -> anyhow::Result<()> {
     client.batch_execute(make).await.context("cannot make the role tocsin_writer")
 }
 
-async fn migrate_locked(client: &mut Client, months_ahead: i32) -> anyhow::Result<()> {
+async fn migrate_locked(client: &mut Client, months_ahead: i32, tell: impl Fn(Step<'_>)) -> anyhow::Result<()> {
     if !client.query_one("select to_regnamespace('tocsin') is not null", &[]).await?.get::<_, bool>(0) {
-        client.batch_execute("create schema tocsin").await.context("cannot create the schema tocsin")?;
+        let may = "cannot create the schema tocsin (its owner needs: grant create on database ... to ...)";
+        client.batch_execute("create schema tocsin").await.context(may)?;
     }
-    let mut runner = embedded::migrations::runner();
-    runner.set_migration_table_name("tocsin.migrations");
-    let report = runner
-        .run_async(client)
-        .await
-        .context("the schema could not be migrated (if it was made by a newer tocsin, run that one)")?;
-    for done in report.applied_migrations() {
-        info!("migrated: {done}");
-    }
+    migrate_tables(client, tell).await?;
     load_replaceable(client).await?;
     if client.query_one("select tocsin.grant_to_writer()", &[]).await?.get(0) {
         info!("the role tocsin_writer has been granted its rights");
@@ -155,6 +170,39 @@ async fn migrate_locked(client: &mut Client, months_ahead: i32) -> anyhow::Resul
     if attached > 0 {
         info!("{attached} partitions attached");
     }
+    Ok(())
+}
+
+/// Applies the numbered migrations that are missing, each in a transaction of its own.
+async fn migrate_tables(client: &mut Client, tell: impl Fn(Step<'_>)) -> anyhow::Result<()> {
+    let mut runner = embedded::migrations::runner();
+    runner.set_migration_table_name("tocsin.migrations");
+    let mut there = 0;
+    if client.query_one("select to_regclass('tocsin.migrations') is not null", &[]).await?.get(0) {
+        let schema = Schema::of(client).await?;
+        if let Some(newer) = schema.fault().filter(|_| schema.there > schema.ours) {
+            bail!(newer);
+        }
+        there = schema.there;
+    }
+    let known = runner.get_migrations().iter().map(|one| (one.version(), one.to_string()));
+    let mut missing: Vec<_> = known.filter(|(version, _)| i64::from(*version) > there).collect();
+    missing.sort_unstable();
+    // What is there is held against what we know in any case.
+    runner = runner.set_target(Target::Version(there.try_into()?));
+    runner
+        .run_async(client)
+        .await
+        .context("the schema is not what this program would have made (run the tocsin that made it)")?;
+    for (done, (version, name)) in missing.iter().enumerate() {
+        tell(Step { done, of: missing.len(), next: Some(name) });
+        runner = runner.set_target(Target::Version(*version));
+        runner
+            .run_async(client)
+            .await
+            .with_context(|| format!("the migration {name} failed, and has changed nothing"))?;
+    }
+    tell(Step { done: missing.len(), of: missing.len(), next: None });
     Ok(())
 }
 

@@ -129,7 +129,8 @@ impl Database {
     pub async fn connect(&self, name: &str) -> anyhow::Result<Connection> {
         let mut config = self.config.clone();
         config.application_name(format!("tocsin {name}{}", self.node));
-        let (client, mut driver) = config.connect(self.tls.clone()).await?;
+        let connecting = config.connect(self.tls.clone()).await;
+        let (client, mut driver) = connecting.map_err(|fault| fault::not_connected(fault, &config))?;
         let (heard, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
         let name = name.to_owned();
         let attendant = Attendant::spawn(async move {

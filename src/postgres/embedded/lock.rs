@@ -36,7 +36,7 @@ impl Lock {
             // The directory may belong to an account with fewer rights than we have.
             .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(&path)
-            .with_context(|| format!("opening {}", path.display()))?;
+            .with_context(|| super::place::not_ours(dir))?;
         for _ in 0..TRIES {
             match file.try_lock() {
                 Ok(()) => {
@@ -69,12 +69,12 @@ impl Lock {
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                bail!("no server is running in the data directory {}", dir.display())
+                bail!(not_running(dir))
             }
-            Err(error) => return Err(error).with_context(|| format!("opening {}", path.display())),
+            Err(error) => return Err(error).with_context(|| super::place::not_ours(dir)),
         };
         match file.try_lock_shared() {
-            Ok(()) => bail!("no server is running in the data directory {}", dir.display()),
+            Ok(()) => bail!(not_running(dir)),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("locking {}", path.display()));
@@ -92,6 +92,11 @@ impl Lock {
             .and_then(|()| self.file.write_all(content.as_bytes()))
             .context("writing the lock file")
     }
+}
+
+fn not_running(dir: &Path) -> String {
+    let dir = dir.display();
+    format!("no server is running in the data directory {dir} (`tocsin serve --data-dir {dir}` starts one)")
 }
 
 /// A first line with the holder's process id, a second with the URL once there is one.

@@ -43,7 +43,10 @@ pub(super) fn pgdata_link(data_dir: &Path) -> PathBuf {
 /// It will be closed to others and perhaps change hands, so a directory with somebody's files in it
 /// is refused: `--data-dir /etc` must not be the end of a machine.
 pub(super) fn adopt(data_dir: &Path) -> anyhow::Result<PathBuf> {
-    let creating = || format!("creating the data directory {}", data_dir.display());
+    let creating = || {
+        let dir = data_dir.display();
+        format!("cannot make the data directory {dir} (name one that {} may write with --data-dir)", whoami())
+    };
     if let Some(parent) = data_dir.parent() {
         fs::create_dir_all(parent).with_context(creating)?;
     }
@@ -55,12 +58,25 @@ pub(super) fn adopt(data_dir: &Path) -> anyhow::Result<PathBuf> {
     }
     let data_dir = data_dir.canonicalize().with_context(creating)?;
     ensure!(
-        looks_like_ours(&data_dir).with_context(|| format!("reading {}", data_dir.display()))?,
+        looks_like_ours(&data_dir).with_context(|| not_ours(&data_dir))?,
         "{} holds other files and is no data directory of this server: give an empty or a new \
          directory with --data-dir",
         data_dir.display()
     );
     Ok(data_dir)
+}
+
+/// What can be done about a directory that somebody else owns.
+pub(super) fn not_ours(dir: &Path) -> String {
+    let dir = dir.display();
+    format!("{dir} is closed to {} (start the server as the owner of {dir}, or name another --data-dir)", whoami())
+}
+
+/// The user that we are.
+fn whoami() -> String {
+    let uid = nix::unistd::Uid::effective();
+    let user = nix::unistd::User::from_uid(uid).ok().flatten();
+    user.map_or_else(|| format!("user {uid}"), |user| format!("user {}", user.name))
 }
 
 fn looks_like_ours(data_dir: &Path) -> std::io::Result<bool> {
@@ -141,7 +157,7 @@ fn reachable(data_dir: &Path, account: &Account) -> bool {
 }
 
 fn give(data_dir: &Path, account: &Account) -> anyhow::Result<PathBuf> {
-    account.take_over(data_dir).with_context(|| format!("giving {} to {}", data_dir.display(), account.name))?;
+    account.take_over(data_dir).with_context(|| not_ours(data_dir))?;
     Ok(data_dir.to_owned())
 }
 
@@ -154,7 +170,7 @@ fn move_elsewhere(data_dir: &Path, link: &Path, account: &Account) -> anyhow::Re
         account.name,
         link.display()
     );
-    ensure!(nix::unistd::Uid::effective().is_root(), "{} is not writable", data_dir.display());
+    ensure!(nix::unistd::Uid::effective().is_root(), "{}", not_ours(data_dir));
     let pgdata = unused_elsewhere(data_dir).join("postgres");
     std::os::unix::fs::symlink(&pgdata, link).with_context(|| format!("linking {}", link.display()))?;
     tracing::info!(

@@ -1,5 +1,6 @@
 //! Who asks and what they may do, as somebody would try it who may not.
 
+mod client;
 mod grants;
 mod jwks;
 mod others;

@@ -1,7 +1,10 @@
 //! The real program, as people run it.
 
 mod config;
+mod errors;
+mod exec;
 mod people;
+mod terminal;
 
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -23,7 +26,8 @@ use crate::support::server::{Program, Server};
 fn tocsin(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tocsin"));
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    for variable in ["DATABASE_URL", "TOCSIN_URL", "TOCSIN_DATA_DIR", "TOCSIN_CONFIG", "TOCSIN_LISTEN"] {
+    for variable in ["DATABASE_URL", "TOCSIN_URL", "TOCSIN_DATA_DIR", "TOCSIN_CONFIG", "TOCSIN_LISTEN", "TOCSIN_TOKEN"]
+    {
         command.env_remove(variable);
     }
     command

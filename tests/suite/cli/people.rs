@@ -77,7 +77,8 @@ async fn shells_and_man_know_every_command() {
         let script = stdout(&run(&["completions", shell]).await);
         assert!(script.contains("rotate-key") && script.contains("trusted-proxies"), "{shell}");
     }
-    assert!(stdout(&run(&["man"]).await).contains("rotate\\-key"));
+    let page = stdout(&run(&["man"]).await);
+    assert!(page.contains("rotate\\-key") && page.contains("Exit status:"), "{page}");
     let dir = tempfile::tempdir().unwrap();
     stdout(&run(&["man", "--dir", dir.path().to_str().unwrap()]).await);
     for page in ["tocsin.1", "tocsin-listen.1", "tocsin-config-show.1"] {

@@ -6,6 +6,7 @@ pub mod poll;
 pub mod pooler;
 pub mod postgres;
 pub mod raw;
+pub mod relay;
 pub mod server;
 pub mod stand_in;
 
