@@ -17,7 +17,7 @@ const WRITERS: u32 = 16;
 
 /// Runs it.
 pub async fn run(args: &Args, field: &Field) -> anyhow::Result<Vec<Line>> {
-    println!("\n## {} boxes with a socket each, {WRITERS} writers flat out\n", args.sockets);
+    say!("\n## {} boxes with a socket each, {WRITERS} writers flat out\n", args.sockets);
     let audience = Audience::Each { sockets: args.sockets };
     let cases =
         [Contestant::SocketIo, Contestant::Nchan, Contestant::Tocsin].map(|contestant| Case { contestant, audience });

@@ -19,7 +19,7 @@ const WRITERS: u32 = 4;
 
 /// Runs it.
 pub async fn run(args: &Args, field: &Field) -> anyhow::Result<Vec<Line>> {
-    println!("\n## One box, {} sockets\n", args.sockets);
+    say!("\n## One box, {} sockets\n", args.sockets);
     let audience = Audience::Shared { sockets: args.sockets };
     let cases =
         [Contestant::SocketIo, Contestant::Nchan, Contestant::Tocsin].map(|contestant| Case { contestant, audience });

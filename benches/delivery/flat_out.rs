@@ -22,8 +22,8 @@ const CASES: [Case; 5] = [
 
 /// Runs it.
 pub async fn run(args: &Args, field: &Field) -> anyhow::Result<Vec<Line>> {
-    println!("\n## Writers flat out\n");
-    println!("One INSERT per transaction, each writer on a connection of its own.\n");
+    say!("\n## Writers flat out\n");
+    say!("One INSERT per transaction, each writer on a connection of its own.\n");
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
     for &writers in &args.writers {
         let outcomes = rounds(args, field, &CASES, Pace::FlatOut { writers }).await?;

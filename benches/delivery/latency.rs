@@ -22,7 +22,7 @@ const CASES: [Case; 4] = [
 
 /// Runs it.
 pub async fn run(args: &Args, field: &Field) -> anyhow::Result<Vec<Line>> {
-    println!("\n## Latency, INSERT sent to frame received\n");
+    say!("\n## Latency, INSERT sent to frame received\n");
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
     for &per_second in &args.rates {
         let writers = per_second.div_ceil(RATE_PER_WRITER).max(1);

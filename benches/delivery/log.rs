@@ -80,8 +80,8 @@ const AIM_RATIO: f64 = 1.3;
 
 /// Measures at a million events and at as many as asked for; each on a server and cluster of its own.
 pub async fn run(args: &Args) -> anyhow::Result<Vec<Line>> {
-    println!("\n## A long log\n");
-    println!("Over {} boxes and {MONTHS} months.\n", Cell::Count(BOXES as f64));
+    say!("\n## A long log\n");
+    say!("Over {} boxes and {MONTHS} months.\n", Cell::Count(BOXES as f64));
     let short = measure(args, SHORT).await?;
     let long = measure(args, args.events).await?;
     let time = |what: String, short: Duration, long: Duration| {
@@ -125,14 +125,14 @@ async fn measure_on(args: &Args, program: &Program, events: u64) -> anyhow::Resu
     let began = Instant::now();
     fill(&sql, events).await?;
     let time = began.elapsed();
-    eprintln!("{events} events filled in {time:?}, {:.0}/s", events as f64 / time.as_secs_f64());
+    note!("{events} events filled in {time:?}, {:.0}/s", events as f64 / time.as_secs_f64());
 
     let boxes: Vec<String> = (1..=BOXES).map(|n| format!("log-{n}")).collect();
     let mut rates = Vec::new();
     for round in 1..=args.rounds {
         field.settle().await?;
         rates.push(insert_rate(args, &config, &boxes).await?);
-        eprintln!("{events} events, round {round}: {:?} inserts/s", rates.last());
+        note!("{events} events, round {round}: {:?} inserts/s", rates.last());
     }
     let case = Case { contestant: Contestant::Tocsin, audience: Audience::One { boxes: 1 } };
     let outcomes = rounds(args, &field, &[case], Pace::Rate { per_second: RATE, writers: 1 }).await?;
@@ -141,7 +141,7 @@ async fn measure_on(args: &Args, program: &Program, events: u64) -> anyhow::Resu
     let mut replays = Vec::new();
     for replay in Replay::ALL {
         replays.push(client.samples(replay, events / BOXES).await?);
-        eprintln!("{events} events, {replay:?}: subscribed, first frame after {:?}", replays.last());
+        note!("{events} events, {replay:?}: subscribed, first frame after {:?}", replays.last());
     }
     rates.sort_by(f64::total_cmp);
     Ok(Measured { rate: rates[rates.len() / 2], latency, replays })
@@ -175,7 +175,7 @@ async fn fill(sql: &Client, events: u64) -> anyhow::Result<()> {
         let began = Instant::now();
         let (after, to) = (month * rounds / MONTHS, (month + 1) * rounds / MONTHS);
         write_month(sql, MONTHS - 1 - month, "log", BOXES, after, to, 0).await?;
-        eprintln!("month {month}: events {after} to {to} of each box in {:?}", began.elapsed());
+        note!("month {month}: events {after} to {to} of each box in {:?}", began.elapsed());
     }
     write_month(sql, MONTHS - 1, "old", FEW_BOXES, 0, FEW_MESSAGES, events).await?;
     let few = FEW_BOXES * FEW_MESSAGES;

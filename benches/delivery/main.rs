@@ -3,6 +3,9 @@
 //!
 //! Each part is a module with a `run`, which prints its table and returns its lines of the summary.
 
+#[macro_use]
+mod progress; // before those who print
+
 mod background;
 mod boxes;
 mod contestant;
@@ -144,6 +147,11 @@ impl Part {
         Part::Log,
     ];
 
+    /// As the command line has it.
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
     async fn run(self, args: &Args, program: &Program, field: &Field) -> anyhow::Result<Vec<Line>> {
         match self {
             Part::All => Ok(Vec::new()),
@@ -181,19 +189,24 @@ async fn main() -> anyhow::Result<()> {
 /// Runs the parts; one that fails does not keep the others from running.
 async fn run(args: &Args, program: &Program) -> anyhow::Result<()> {
     let field = Field::prepare(program).await?;
-    println!("{}", machine::describe(&field, program.directory()).await?);
-    let wanted = |part: &Part| args.parts.contains(&Part::All) || args.parts.contains(part);
+    let machine = machine::describe(&field, program.directory()).await?;
+    say!("{machine}");
+    let is_wanted = |part: &Part| args.parts.contains(&Part::All) || args.parts.contains(part);
+    let parts: Vec<Part> = Part::EACH.into_iter().filter(is_wanted).collect();
     let (mut lines, mut failed) = (Vec::new(), false);
-    for part in Part::EACH.into_iter().filter(wanted) {
+    progress::begin(parts.len());
+    for part in parts {
+        progress::part(&part.name());
         match part.run(args, program, &field).await {
             Ok(of_part) => lines.extend(of_part),
             Err(fault) => {
                 failed = true;
-                println!("FAILED: {fault:#}");
-                lines.push(Line::failed(part.to_possible_value().map(|value| value.get_name().to_owned())));
+                say!("FAILED: {fault:#}");
+                lines.push(Line::failed(part.name()));
             }
         }
     }
+    progress::end();
     report::summary(lines);
     anyhow::ensure!(!failed, "not everything could be measured");
     Ok(())

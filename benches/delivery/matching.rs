@@ -145,7 +145,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Vec<Line>> {
 }
 
 async fn measure(args: &Args, crowd: Crowd, sizes: &[u32]) -> anyhow::Result<Vec<Line>> {
-    println!("\n## What an event costs with many {}\n", crowd.name());
+    say!("\n## What an event costs with many {}\n", crowd.name());
     let mut stands = Vec::new();
     for &size in sizes {
         stands.push(Stand::prepare(crowd, size as usize).await.with_context(|| format!("{size} subscriptions"))?);
@@ -256,7 +256,7 @@ impl Stand {
         let hearers = crowd.hearers(subscriptions);
         let urls = subscribe(&sql, &program, crowd, &hearers).await?;
         sql.batch_execute("vacuum analyze").await?;
-        eprintln!("{subscriptions} {} on {} channels: made in {:?}", crowd.name(), urls.len(), began.elapsed());
+        note!("{subscriptions} {} on {} channels: made in {:?}", crowd.name(), urls.len(), began.elapsed());
         let listener = sockets::listen(urls, crowd.dialect())?;
         let rests_since = (program.processor_time()?, Instant::now());
         let (runs, inserts, resting) = (Vec::new(), Vec::new(), Default::default());
@@ -300,7 +300,7 @@ impl Stand {
         wait_for(&self.listener, self.expected).await;
         let processor = self.program.processor_time()? - before;
         let each = processor / u32::try_from(inserts.len())?;
-        eprintln!("{} {}, {pace}: {} events, {each:?} each", self.subscriptions(), self.crowd.name(), inserts.len());
+        note!("{} {}, {pace}: {} events, {each:?} each", self.subscriptions(), self.crowd.name(), inserts.len());
         self.runs.push(Run { pace, inserts, window, processor });
         self.rests_since = (self.program.processor_time()?, Instant::now());
         Ok(())
@@ -330,7 +330,7 @@ impl Stand {
             for run in self.runs.iter().filter(|run| run.pace == pace) {
                 let received: Vec<_> = run.inserts.iter().filter_map(|insert| by_id.get(&insert.id)).copied().collect();
                 let run_figures = Figures::of(&run.inserts, Some(&received), 1, run.window.clone())?;
-                eprintln!("{subscriptions} {}, {pace}: {run_figures}", self.crowd.name());
+                note!("{subscriptions} {}, {pace}: {run_figures}", self.crowd.name());
                 figures.push(run_figures);
                 processor.push(run.processor / u32::try_from(run.inserts.len())?);
             }

@@ -18,7 +18,7 @@ const STARTED: Duration = Duration::from_secs(3);
 
 /// Runs it: each measurement with servers of its own, so that nothing is left over from what was done before.
 pub async fn run(args: &Args) -> anyhow::Result<Vec<Line>> {
-    println!("\n## Memory per idle socket\n");
+    say!("\n## Memory per idle socket\n");
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
     for &sockets in &args.idle {
         let mut of_nchan = None;
@@ -31,7 +31,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Vec<Line>> {
                 Err(fault) if contestant.is_foreign() => Err(format!("{fault:#}")),
                 Err(fault) => return Err(fault.context(format!("{sockets} idle sockets"))),
             };
-            eprintln!("{contestant}, {sockets} idle sockets: {measured:?}");
+            note!("{contestant}, {sockets} idle sockets: {measured:?}");
             if let Ok(measured) = &measured
                 && contestant == Contestant::Tocsin
             {

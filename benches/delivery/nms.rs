@@ -26,8 +26,8 @@ const INDEX_PATIENCE: Duration = Duration::from_secs(600);
 
 /// Runs it. There is no reference, and nothing in the summary.
 pub async fn run(args: &Args, program: &Program, field: &Field) -> anyhow::Result<Vec<Line>> {
-    println!("\n## The message store over HTTP, {} clients\n", args.clients);
-    println!("Searches and flags are in a box of {} objects.\n", Cell::Count(f64::from(BOX_OBJECTS)));
+    say!("\n## The message store over HTTP, {} clients\n", args.clients);
+    say!("Searches and flags are in a box of {} objects.\n", Cell::Count(f64::from(BOX_OBJECTS)));
     let store = Store::prepare(program, &field.tocsin().await?).await?;
     let time = Duration::from_secs_f64(args.seconds);
     let mut rows = Vec::new();

@@ -203,14 +203,14 @@ impl Stand {
 
 /// Lets the numbers of nodes take turns.
 async fn measure(args: &Args, stands: &[Stand], load: Load) -> anyhow::Result<Vec<Line>> {
-    println!("\n## Nodes on one database: {}\n", load.describe(args.sockets));
+    say!("\n## Nodes on one database: {}\n", load.describe(args.sockets));
     let mut runs: Vec<Vec<Run>> = stands.iter().map(|_| Vec::new()).collect();
     for round in 0..usize::from(args.rounds) {
         for turn in 0..stands.len() {
             let who = (turn + round) % stands.len();
             let nodes = stands[who].nodes.len();
             let run = stands[who].run(args, load).await.with_context(|| format!("{nodes} nodes"))?;
-            eprintln!("round {}: {nodes} nodes: {}, each read {:.2} of the log", round + 1, run.figures, run.read);
+            note!("round {}: {nodes} nodes: {}, each read {:.2} of the log", round + 1, run.figures, run.read);
             runs[who].push(run);
         }
     }
@@ -283,13 +283,13 @@ struct Death {
 
 /// A node dies, wherever there is another one.
 async fn deaths(args: &Args, stands: &mut [Stand]) -> anyhow::Result<Vec<Line>> {
-    println!("\n## One of several nodes is killed, its clients go to the others at once, {DEATH}\n");
+    say!("\n## One of several nodes is killed, its clients go to the others at once, {DEATH}\n");
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
     for stand in stands.iter_mut().filter(|stand| stand.nodes.len() > 1) {
         let (mut halves, mut alls, mut slowest, nodes) = (Vec::new(), Vec::new(), None, stand.nodes.len());
         for round in 1..=args.rounds {
             let death = stand.death(args).await.with_context(|| format!("{nodes} nodes"))?;
-            eprintln!("round {round}: {nodes} nodes: half after {:?}, all after {:?}", death.half, death.all);
+            note!("round {round}: {nodes} nodes: half after {:?}, all after {:?}", death.half, death.all);
             halves.push(death.half);
             alls.push(death.all);
             slowest = slowest.max(death.slowest);

@@ -52,7 +52,7 @@ impl Program {
         let (process, stdout) = Background::start(&mut command)?;
         let line = BufReader::new(stdout).lines().next_line().await?.context("the server ended before READY")?;
         let url = line.strip_prefix("READY ").with_context(|| format!("not READY: {line}"))?.to_owned();
-        eprintln!("tocsin serve: process {}, {url}", process.pid().unwrap_or_default());
+        note!("tocsin serve: process {}, {url}", process.pid().unwrap_or_default());
         Ok(Program { process, url, directory })
     }
 

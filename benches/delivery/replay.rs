@@ -35,7 +35,7 @@ const READ_PATIENCE: Duration = Duration::from_secs(300);
 /// Measures both.
 pub async fn run(args: &Args, program: &Program, field: &Field) -> anyhow::Result<Vec<Line>> {
     let returns = Returns::new(program, field.tocsin().await?)?;
-    println!("\n## One client reads {} events from the log\n", Cell::Count(f64::from(args.missed)));
+    say!("\n## One client reads {} events from the log\n", Cell::Count(f64::from(args.missed)));
     let run = returns.one(args.missed, Duration::from_secs_f64(args.seconds)).await?;
     let size = |kilobytes: u64| Cell::Size(kilobytes as f64 * 1024.0);
     report::table(
@@ -52,7 +52,7 @@ pub async fn run(args: &Args, program: &Program, field: &Field) -> anyhow::Resul
             Cell::Time(run.alone.1),
         ]],
     );
-    println!("\n## {} clients return at once, {MISSED} events each\n", args.storm);
+    say!("\n## {} clients return at once, {MISSED} events each\n", args.storm);
     let mut rows = Vec::new();
     for (name, own_boxes) in [("to one box", false), ("each to its own", true)] {
         let run = returns.storm(args.storm, own_boxes).await?;

@@ -179,12 +179,12 @@ fn thousands(number: u64) -> String {
 
 /// Prints a Markdown table. A row may end early.
 pub fn table(heads: &[&str], rows: &[Vec<Cell>]) {
-    println!("| {} |", heads.join(" | "));
-    println!("| --- |{}", " ---: |".repeat(heads.len() - 1));
+    say!("| {} |", heads.join(" | "));
+    say!("| --- |{}", " ---: |".repeat(heads.len() - 1));
     for row in rows {
         let cells = row.iter().map(Cell::to_string).chain(std::iter::repeat("-".to_owned()));
         let cells: Vec<String> = cells.take(heads.len()).collect();
-        println!("| {} |", cells.join(" | "));
+        say!("| {} |", cells.join(" | "));
     }
 }
 
@@ -208,9 +208,9 @@ pub struct Line {
 
 impl Line {
     /// Of a part that failed.
-    pub fn failed(part: Option<String>) -> Self {
+    pub fn failed(part: String) -> Self {
         Line {
-            case: part.unwrap_or_default(),
+            case: part,
             contestant: "-".to_owned(),
             figures: "FAILED, see above".to_owned(),
             reference: "-".to_owned(),
@@ -223,7 +223,7 @@ impl Line {
 
 /// Prints the lines of all parts as one table.
 pub fn summary(lines: Vec<Line>) {
-    println!("\n## Summary\n");
+    say!("\n## Summary\n");
     let met = |met| match met {
         Some(true) => "yes",
         Some(false) => "NO",

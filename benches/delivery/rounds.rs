@@ -84,11 +84,11 @@ pub async fn rounds(args: &Args, field: &Field, cases: &[Case], pace: Pace) -> a
             let Ok(figures) = &mut runs[who] else { continue };
             match run_once(args, field, cases[who], pace).await {
                 Ok(run) => {
-                    eprintln!("round {}: {}, {pace}: {run}", round + 1, cases[who]);
+                    note!("round {}: {}, {pace}: {run}", round + 1, cases[who]);
                     figures.push(run);
                 }
                 Err(fault) if cases[who].contestant.is_foreign() => {
-                    eprintln!("round {}: {}, {pace}: {fault:#}", round + 1, cases[who]);
+                    note!("round {}: {}, {pace}: {fault:#}", round + 1, cases[who]);
                     runs[who] = Err(format!("{fault:#}"));
                 }
                 Err(fault) => return Err(fault.context(format!("{}, {pace}", cases[who]))),
