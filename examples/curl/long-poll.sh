@@ -8,7 +8,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 box=$(segment "${1:?usage: long-poll.sh BOX [RESTART_TOKEN]}")
-token=${2-} channel='' subscription='' ending=''
+token=${2-} channel='' subscription='' poll='' ending=''
 
 # A channel, and a subscription that delivers to it, from the token on.
 make() {
@@ -26,16 +26,32 @@ clean_up() {
     echo "to go on from here: long-poll.sh '${1-}' $token" >&2
 }
 
+# Polls, until there is an answer or we are to end: a trap runs while `read` waits, but not while a command does.
+poll() {
+    exec 3< <(exec curl -sS -w '\n%{http_code}' -X POST --max-time 120 "$(last channelURL "$channel")")
+    poll=$!
+    if [[ -n $ending ]]; then end; fi
+    IFS= read -r -d '' answer <&3 || true # to its end
+    exec 3<&-
+    poll=''
+}
+
+# Not in the midst of a list, whose token would not be noted.
+end() {
+    ending=yes
+    if [[ -n $poll ]]; then kill "$poll" 2>/dev/null || true; fi
+}
+
 make
 trap 'clean_up "$1"' EXIT
-trap 'ending=yes' INT TERM # not in the midst of a list, whose token would not be noted
+trap end INT TERM
 while [[ -z $ending ]]; do
     if ((SECONDS > 40000)); then # a subscription lasts for a day
         ask DELETE "$(last resourceURL "$channel")" || true
         if make; then SECONDS=0; fi
     fi
     # The next poll confirms what this one brought; what was lost on the way comes again.
-    answer=$(curl -sS -w '\n%{http_code}' -X POST --max-time 120 "$(last channelURL "$channel")") || answer=$'\n000'
+    poll
     status=${answer##*$'\n'} answer=${answer%$'\n'*}
     case $status in
         200)
