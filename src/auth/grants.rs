@@ -8,13 +8,11 @@ use chrono::{DateTime, Utc};
 use super::rows;
 use super::token::Principal;
 use crate::base::Result;
-use crate::base::ids::BoxName;
+use crate::base::ids::{BoxName, with_store};
 use crate::postgres::Database;
 
 /// In place of a grantee or of a resource's name: all of them.
 pub const EVERY: &str = "*";
-/// The store of a box that is named without one.
-const DEFAULT_STORE: &str = "default";
 
 /// Kinds of resources, each with an owner by its name but for tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,8 +91,8 @@ impl FromStr for Resource {
         if name.is_empty() || name.contains(char::is_control) {
             return Err(HOW.to_owned());
         }
-        let with_store = kind == Kind::Box && name != EVERY && !name.contains('/');
-        Ok(Resource { kind, name: if with_store { format!("{DEFAULT_STORE}/{name}") } else { name.to_owned() } })
+        let is_box = kind == Kind::Box && name != EVERY;
+        Ok(Resource { kind, name: if is_box { with_store(name) } else { name.to_owned() } })
     }
 }
 

@@ -23,6 +23,11 @@ impl Backoff {
         now
     }
 
+    /// The same, of which up to half is taken off by chance: many who failed together do not come back together.
+    pub fn scattered_delay(&mut self) -> Duration {
+        self.delay().mul_f64(rand::random_range(0.5..=1.0))
+    }
+
     /// The last attempt succeeded.
     pub fn reset(&mut self) {
         self.next = self.first;
@@ -43,5 +48,7 @@ mod tests {
         );
         backoff.reset();
         assert_eq!(backoff.delay(), ms(100));
+        assert!((ms(100)..=ms(200)).contains(&backoff.scattered_delay()));
+        assert_eq!(backoff.delay(), ms(350), "it counts like any other");
     }
 }

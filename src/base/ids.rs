@@ -42,6 +42,14 @@ impl UserId {
     }
 }
 
+/// The store of a box that is named without one.
+pub const DEFAULT_STORE: &str = "default";
+
+/// `store/boxId` for a box as people name it: without a slash it is in [`DEFAULT_STORE`].
+pub fn with_store(name: &str) -> String {
+    if name.contains('/') { name.to_owned() } else { format!("{DEFAULT_STORE}/{name}") }
+}
+
 /// A box: `{storeName}/{boxId}` of the NMS API. It is a stream of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BoxName {

@@ -2,6 +2,7 @@
 
 use anyhow::anyhow;
 
+use crate::base::ids::DEFAULT_STORE;
 use crate::client::{Client, Error, Token};
 
 /// Where the server is, and for whom we ask.
@@ -11,7 +12,7 @@ pub(super) struct ServerArgs {
     #[arg(long, env = "TOCSIN_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
     server: String,
     /// The store of the box
-    #[arg(long, value_name = "STORE", default_value = "default")]
+    #[arg(long, value_name = "STORE", default_value = DEFAULT_STORE)]
     pub store: String,
     /// Access token, when the server asks for one
     #[arg(long, env = "TOCSIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]

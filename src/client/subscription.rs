@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Channel, Client, Result, member};
+use crate::base::ids::DEFAULT_STORE;
 use crate::wire::urls::segment;
 
 /// A subscription as the server tells of it.
@@ -103,7 +104,7 @@ impl Wish {
     /// Everything that happens in a box of the store `default` from now on.
     pub fn of_box(box_id: &str) -> Self {
         Wish {
-            store: "default".to_owned(),
+            store: DEFAULT_STORE.to_owned(),
             box_id: box_id.to_owned(),
             filter: None,
             attributes: false,

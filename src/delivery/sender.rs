@@ -295,8 +295,7 @@ impl Sender {
     /// Waits for the next attempt, unless the failures have lasted too long.
     async fn wait(&mut self, after: Option<Duration>, why: &str) -> Result<(), Over> {
         self.failing = true;
-        // Up to half is taken off by chance, so that many who failed together do not come back together.
-        let own = self.backoff.delay().mul_f64(rand::random_range(0.5..=1.0));
+        let own = self.backoff.scattered_delay();
         let delay = after.map_or(own, |after| after.min(RETRY_AFTER_MOST).max(own));
         let patience = Duration::from_secs(self.delivery.limits.sender_disable_after_seconds);
         if leases::failed(&self.delivery.database, &self.channel.id, why, patience, delay).await? {

@@ -1,5 +1,7 @@
 //! What handlers take from a request: ids from the path, a body in a format we read, a caller who reads ours.
 
+use std::str::FromStr;
+
 use axum::body::{Bytes, HttpBody};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
@@ -145,6 +147,30 @@ impl Query {
     /// The value of a parameter, the first of several.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
+    }
+
+    /// The same as a text that Postgres can hold: none of its texts has a NUL.
+    pub fn text(&self, name: &str) -> Result<Option<&str>> {
+        match self.get(name) {
+            Some(text) if text.contains('\0') => Err(Error::invalid(name)),
+            text => Ok(text),
+        }
+    }
+
+    /// How many entries a page is to have: `limit`, from 1 on and no more than `most`; without it, `default`.
+    pub fn limit<T: FromStr + Ord + Default>(&self, default: T, most: T) -> Result<T> {
+        let Some(text) = self.get("limit") else { return Ok(default) };
+        let limit = text.parse().ok().filter(|limit: &T| *limit > T::default());
+        limit.map(|limit| limit.min(most)).ok_or_else(|| Error::invalid("limit"))
+    }
+
+    /// The query of another page: with these parameters again, as far as they are here, and where that page begins.
+    pub fn again(&self, names: &[&str], place: (&str, &str)) -> String {
+        let mut again = url::form_urlencoded::Serializer::new(String::new());
+        for name in names {
+            again.extend_pairs(self.get(name).map(|value| (name, value)));
+        }
+        again.append_pair(place.0, place.1).finish()
     }
 }
 

@@ -8,15 +8,12 @@ use serde_json::{Value, json};
 use super::extract::{PathIds, Query};
 use super::only;
 use super::state::App;
-use crate::base::ids::BoxName;
+use crate::base::ids::{BoxName, with_store};
 use crate::base::{Error, Result};
 use crate::channel::leases;
 use crate::operator::{PAGE_DEFAULT, PAGE_MAX, Page, rows};
 use crate::wire::operator as wire;
 use crate::wire::schema::operator as schema;
-
-/// The store of a box that is named without one.
-const DEFAULT_STORE: &str = "default/";
 
 /// Below `/api/operator`.
 pub fn routes() -> Router<App> {
@@ -41,7 +38,7 @@ pub fn routes() -> Router<App> {
     responses((status = 200, body = schema::BoxPage))
 )]
 pub async fn boxes(app: App, query: Query) -> Result<Json<Value>> {
-    let (limit, after, begins) = (limit(&query)?, text(&query, "after")?, text(&query, "begins")?);
+    let (limit, after, begins) = (limit(&query)?, query.text("after")?, query.text("begins")?);
     let found = match query.get("order") {
         None | Some("name") => {
             let begins = begins.map(with_store).unwrap_or_default();
@@ -65,8 +62,8 @@ pub async fn boxes(app: App, query: Query) -> Result<Json<Value>> {
     responses((status = 200, body = schema::ChannelPage))
 )]
 pub async fn channels(app: App, query: Query) -> Result<Json<Value>> {
-    let after = text(&query, "after")?.unwrap_or_default();
-    let found = rows::channels(&app.database, after, text(&query, "owner")?, limit(&query)?).await?;
+    let after = query.text("after")?.unwrap_or_default();
+    let found = rows::channels(&app.database, after, query.text("owner")?, limit(&query)?).await?;
     let last = found.entries.last().map(|of| of.id.as_str());
     Ok(page(&app, "channels", &query, &found, last, wire::channel))
 }
@@ -82,8 +79,8 @@ pub async fn channels(app: App, query: Query) -> Result<Json<Value>> {
     responses((status = 200, body = schema::SubscriptionPage))
 )]
 pub async fn subscriptions(app: App, query: Query) -> Result<Json<Value>> {
-    let after = text(&query, "after")?.unwrap_or_default();
-    let of_box = text(&query, "box")?.map(box_name).transpose()?;
+    let after = query.text("after")?.unwrap_or_default();
+    let of_box = query.text("box")?.map(box_name).transpose()?;
     let found = rows::subscriptions(&app.database, after, of_box.as_ref(), limit(&query)?).await?;
     let last = found.entries.last().map(|of| of.id.as_str());
     Ok(page(&app, "subscriptions", &query, &found, last, wire::subscription))
@@ -105,7 +102,7 @@ pub async fn senders(app: App, query: Query) -> Result<Json<Value>> {
         Some("all") => true,
         Some(_) => return Err(Error::choice("state", "failing, all")),
     };
-    let after = text(&query, "after")?.unwrap_or_default();
+    let after = query.text("after")?.unwrap_or_default();
     let found = rows::senders(&app.database, after, all, limit(&query)?).await?;
     let last = found.entries.last().map(|of| of.channel.as_str());
     Ok(page(&app, "senders", &query, &found, last, wire::sender))
@@ -134,22 +131,7 @@ pub async fn nodes(app: App) -> Result<Json<Value>> {
 }
 
 fn limit(query: &Query) -> Result<u32> {
-    let Some(text) = query.get("limit") else { return Ok(PAGE_DEFAULT) };
-    let limit = text.parse().ok().filter(|limit| *limit > 0);
-    limit.map(|limit: u32| limit.min(PAGE_MAX)).ok_or_else(|| Error::invalid("limit"))
-}
-
-/// A text that Postgres can hold.
-fn text<'a>(query: &'a Query, name: &'static str) -> Result<Option<&'a str>> {
-    match query.get(name) {
-        Some(text) if text.contains('\0') => Err(Error::invalid(name)),
-        text => Ok(text),
-    }
-}
-
-/// A box's name, or how one begins, is in the store default without a slash.
-fn with_store(name: &str) -> String {
-    if name.contains('/') { name.to_owned() } else { format!("{DEFAULT_STORE}{name}") }
+    query.limit(PAGE_DEFAULT, PAGE_MAX)
 }
 
 fn box_name(name: &str) -> Result<BoxName> {
@@ -168,11 +150,7 @@ fn page<T>(
     shown: impl Fn(&T) -> Value,
 ) -> Json<Value> {
     let next = last.filter(|_| found.more).map(|last| {
-        let mut again = url::form_urlencoded::Serializer::new(String::new());
-        for name in ["limit", "begins", "order", "owner", "box", "state"] {
-            again.extend_pairs(query.get(name).map(|value| (name, value)));
-        }
-        let again = again.append_pair("after", last).finish();
+        let again = query.again(&["limit", "begins", "order", "owner", "box", "state"], ("after", last));
         app.urls.absolute(&format!("/api/operator/{path}?{again}"))
     });
     Json(wire::page(found.entries.iter().map(shown).collect(), next))

@@ -1,7 +1,6 @@
 //! `tocsin explain`: whether, when and how an event was delivered, or why not.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -12,7 +11,7 @@ use crate::support::eventually;
 use crate::support::poll::Poller;
 use crate::support::postgres::Database;
 use crate::support::server::{Program, Server};
-use crate::support::stand_in::{StandIn, reply};
+use crate::support::stand_in::StandIn;
 
 fn text<'a>(resource: &'a Value, field: &str) -> &'a str {
     resource[field].as_str().unwrap()
@@ -137,9 +136,7 @@ async fn what_fails_and_what_is_given_up() {
         })
         .await;
         let sql = database.connect().await;
-        let status = Arc::new(AtomicU16::new(500));
-        let answer = status.clone();
-        let client = StandIn::start(move |_, _| reply(answer.load(Ordering::Relaxed), &[], "")).await;
+        let (client, status) = StandIn::answering(500).await;
         let callback = json!({ "callbackReference": { "notifyURL": client.url } });
         let answer = server.api.post("/nms/v1/default/b/subscriptions", callback).await;
         let subscription = answer.json()["nmsSubscription"].clone();

@@ -1,7 +1,6 @@
 //! What operators see at /metrics when something happens.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::Ordering;
 
 use reqwest::Method;
 use serde_json::json;
@@ -13,7 +12,7 @@ use crate::support::poll::Poller;
 use crate::support::postgres::{Database, doorbell};
 use crate::support::raw::Raw;
 use crate::support::server::Server;
-use crate::support::stand_in::{StandIn, reply};
+use crate::support::stand_in::StandIn;
 
 /// The value of a series, `name{labels}` as it is written; 0 when there is none yet.
 async fn figure(api: &Api, series: &str) -> f64 {
@@ -181,9 +180,7 @@ async fn polls_and_requests_are_counted_by_their_routes() {
 async fn a_webhook_that_fails_is_seen() {
     let database = Database::new().await;
     let server = Server::start_as(&database, |config| config.allow_private_targets = true).await;
-    let status = Arc::new(AtomicU16::new(500));
-    let answered = status.clone();
-    let client = StandIn::start(move |_, _| reply(answered.load(Ordering::Relaxed), &[], "")).await;
+    let (client, status) = StandIn::answering(500).await;
     let channel = server
         .api
         .channel_with("alice", json!({ "channelType": "Webhooks", "channelData": { "x-webhookURL": client.url } }))

@@ -175,9 +175,7 @@ async fn a_failing_webhook_says_why_and_is_tried_again_at_once_when_asked() {
 async fn a_disabled_webhook_is_enabled_and_nothing_else_is_retried() {
     let database = Database::new().await;
     let server = start(&database).await;
-    let status = Arc::new(AtomicU16::new(410));
-    let answer = status.clone();
-    let client = StandIn::start(move |_, _| reply(answer.load(Ordering::Relaxed), &[], "")).await;
+    let (client, status) = StandIn::answering(410).await;
     let channel = server.api.channel_with("alice", webhook(&client.url)).await;
     server.api.subscribe("b", &channel).await;
     run(&database, "insert into tocsin.messages (box_id, body) values ('b', 'x')").await;

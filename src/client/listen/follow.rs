@@ -186,8 +186,7 @@ impl Follower {
             if began.elapsed() > OPEN_LONG {
                 backoff.reset();
             }
-            // Half of the pause is chance: those who lost the same server come back one by one.
-            sleep(backoff.delay().mul_f64(rand::random_range(0.5..=1.0))).await;
+            sleep(backoff.scattered_delay()).await;
         }
     }
 

@@ -72,11 +72,9 @@ pub fn waits(app: &App, id: i64) -> Response {
 
 /// `limit` of a page.
 fn limit(query: &Query, limits: &Limits) -> Result<u32> {
-    match number(query, "limit")? {
-        None => Ok(limits.notifications_page_default),
-        Some(0) => Err(Error::invalid("limit")),
-        Some(limit) => Ok(u32::try_from(limit).unwrap_or(u32::MAX).min(limits.notifications_page_max)),
-    }
+    let most = limits.notifications_page_max;
+    let limit: i64 = query.limit(limits.notifications_page_default.into(), most.into())?;
+    Ok(u32::try_from(limit).unwrap_or(most))
 }
 
 /// A parameter that is a number, not below zero.

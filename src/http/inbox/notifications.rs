@@ -80,16 +80,12 @@ fn neighbours(page: &Page, place: Place, limit: u32) -> (Option<Place>, Option<P
 
 /// The query again, for another place.
 fn repeated(query: &Query, place: Place) -> String {
-    let mut again = url::form_urlencoded::Serializer::new(String::new());
-    for name in ["limit", "readed", "user"] {
-        again.extend_pairs(query.get(name).map(|value| (name, value)));
-    }
     let (name, value) = match place {
         Place::Offset(offset) => ("offset", i64::from(offset)),
         Place::Before(id) => ("before", id),
         Place::After(id) => ("after", id),
     };
-    again.append_pair(name, &value.to_string()).finish()
+    query.again(&["limit", "readed", "user"], (name, &value.to_string()))
 }
 
 /// One of them.

@@ -22,15 +22,7 @@ use crate::wire::tables::{self, Page};
 )]
 pub async fn list(app: App, ids: PathIds, query: Query) -> Result<Json<Page>> {
     let table = ids.table()?;
-    let limit = match query.get("limit") {
-        None => ROWS_DEFAULT,
-        Some(text) => text.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| Error::invalid("limit"))?,
-    }
-    .min(ROWS_MAX);
-    let after = query.get("after");
-    if after.is_some_and(|key| key.contains('\0')) {
-        return Err(Error::invalid("after")); // no text in Postgres holds a NUL
-    }
+    let (limit, after) = (query.limit(ROWS_DEFAULT, ROWS_MAX)?, query.text("after")?);
     // One more says whether there are more.
     let found = rows::page(&app.database, table, after, limit + 1).await?;
     Ok(Json(tables::page(table, found, usize::try_from(limit).unwrap_or(0), &app.urls)?))

@@ -1,7 +1,6 @@
 //! Webhooks: we post to a URL of the client.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -123,9 +122,7 @@ async fn what_is_not_taken_is_posted_again_before_anything_else() {
 async fn a_client_that_is_gone_is_given_up_until_it_refreshes_its_channel() {
     let database = Database::new().await;
     let server = start(&database).await;
-    let status = Arc::new(AtomicU16::new(410));
-    let answer = status.clone();
-    let client = StandIn::start(move |_, _| reply(answer.load(Ordering::Relaxed), &[], "")).await;
+    let (client, status) = StandIn::answering(410).await;
     let channel = server.api.channel_with("alice", webhook(&client.url)).await;
     server.api.subscribe("b", &channel).await;
     write(&database, 1, 1).await;

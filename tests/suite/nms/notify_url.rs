@@ -1,7 +1,6 @@
 //! Subscriptions that deliver to a URL of their client: each nmsEventList is posted there.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -32,15 +31,8 @@ async fn start(database: &Database) -> Server {
     start_as(database, |_| {}).await
 }
 
-/// A client that answers every post with this status, which may change.
-async fn answering(status: u16) -> (StandIn, Arc<AtomicU16>) {
-    let status = Arc::new(AtomicU16::new(status));
-    let now = status.clone();
-    (StandIn::start(move |_, _| reply(now.load(Ordering::Relaxed), &[], "ignored")).await, status)
-}
-
 async fn taking() -> StandIn {
-    answering(204).await.0
+    StandIn::answering(204).await.0
 }
 
 /// A subscription of box `b` at the client's `/hook`.
@@ -197,7 +189,7 @@ async fn where_nobody_is_any_more_the_subscription_ends() {
     for gone in [404, 410] {
         let database = Database::new().await;
         let (server, sql) = (start(&database).await, database.connect().await);
-        let (client, status) = answering(204).await;
+        let (client, status) = StandIn::answering(204).await;
         let subscription = subscribe(&server.api, &client, json!({})).await;
         write(&sql, "b", 2).await;
         posted(&client, 2).await;
@@ -258,7 +250,7 @@ async fn its_channel_is_nobodys_and_ends_with_it() {
 async fn failing_for_too_long_stops_delivery_until_the_client_updates_its_subscription() {
     let database = Database::new().await;
     let server = start_as(&database, |config| config.limits.sender_disable_after_seconds = 0).await;
-    let (client, status) = answering(500).await;
+    let (client, status) = StandIn::answering(500).await;
     let sql = database.connect().await;
     let subscription = subscribe(&server.api, &client, json!({})).await;
     write(&sql, "b", 1).await;

@@ -1,6 +1,7 @@
 //! Servers that answer as a test wants, and keep what they were asked.
 
 use std::future::pending;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -63,6 +64,13 @@ impl StandIn {
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, Router::new().fallback(handler)).await });
         StandIn { url, received }
+    }
+
+    /// Answers each request with this status, which may change.
+    pub async fn answering(status: u16) -> (StandIn, Arc<AtomicU16>) {
+        let status = Arc::new(AtomicU16::new(status));
+        let now = status.clone();
+        (StandIn::start(move |_, _| reply(now.load(Ordering::Relaxed), &[], "ignored")).await, status)
     }
 
     /// What was asked so far.
